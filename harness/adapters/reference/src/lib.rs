@@ -1,0 +1,133 @@
+//! The reference implementation as an adapter: pure functions of the drafts behind the protocol.
+//!
+//! Every refusal names the rule that refused. `--without RULE` and `--shift RULE=lax` make a
+//! mutant: the same process with one named defect.
+
+mod operations;
+
+use lnconform_drafts::Rules;
+use lnconform_drafts::rules::{Shift, SwitchError};
+use lnconform_protocol::serve::serve_stdio;
+use lnconform_protocol::{Answer, Handler, Hello, Implementation, OpError, PROTOCOL, Unsupported};
+use serde_json::Value;
+use std::io;
+
+/// The reference, with the rules that it enforces.
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    rules: Rules,
+}
+
+impl Reference {
+    /// The name under which it answers `hello`.
+    pub const NAME: &'static str = "reference";
+
+    /// A reference that enforces `rules`.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules }
+    }
+
+    /// Reads the adapter's arguments: `--without RULE` switches a rule off, `--shift RULE=lax`
+    /// and `--shift RULE=strict` move its boundary by one. Each may be repeated, and
+    /// `--without=RULE` is read as well.
+    ///
+    /// # Errors
+    /// [`ArgumentError`] for anything else.
+    pub fn from_args(args: &[String]) -> Result<Self, ArgumentError> {
+        let mut rules = Rules::all();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let (option, value) = match arg.split_once('=') {
+                Some((option, value)) if option.starts_with("--") => (option, Some(value)),
+                _ => (arg.as_str(), None),
+            };
+            if !matches!(option, "--without" | "--shift") {
+                return Err(ArgumentError::Unknown(arg.clone()));
+            }
+            let value = match value {
+                Some(value) => value,
+                None => args
+                    .next()
+                    .ok_or_else(|| ArgumentError::NoValue(option.to_owned()))?,
+            };
+            rules = match (option, value.rsplit_once('=')) {
+                ("--without", _) => rules.without(value)?,
+                (_, Some((rule, "lax"))) => rules.shift(rule, Shift::Lax)?,
+                (_, Some((rule, "strict"))) => rules.shift(rule, Shift::Strict)?,
+                _ => return Err(ArgumentError::Shift(value.to_owned())),
+            };
+        }
+        Ok(Self::new(rules))
+    }
+
+    /// Answers one operation.
+    pub fn answer(&self, op: &str, params: &Value) -> Answer {
+        match operations::find(op) {
+            Some(operation) => match operation(&self.rules, params) {
+                Ok(result) => Answer::Result(result),
+                Err(error) => Answer::Error(error),
+            },
+            None => Answer::Unsupported(Unsupported {
+                reason: format!("the reference has no operation {op}"),
+                issue: None,
+            }),
+        }
+    }
+}
+
+/// An argument that the reference does not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// No such option.
+    #[error("the reference takes --without RULE and --shift RULE=lax|strict, not {0}")]
+    Unknown(String),
+    /// The option's value is missing.
+    #[error("{0} needs the id of a rule")]
+    NoValue(String),
+    /// Not a rule and a direction.
+    #[error("--shift takes RULE=lax or RULE=strict, not {0}")]
+    Shift(String),
+    /// The rule cannot be switched.
+    #[error(transparent)]
+    Rule(#[from] SwitchError),
+}
+
+impl Handler for Reference {
+    fn hello(&self) -> Hello {
+        Hello {
+            implementation: Implementation {
+                name: Self::NAME.into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                language: "Rust".into(),
+                source: "harness/drafts".into(),
+            },
+            protocol: PROTOCOL,
+            operations: operations::NAMES
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
+            dialects: Vec::new(),
+        }
+    }
+
+    fn call(&mut self, op: &str, params: &Value) -> Answer {
+        self.answer(op, params)
+    }
+}
+
+/// Serves the reference on this process's standard input and output.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for arguments that it does not take; else what reading and
+/// writing answer when the harness has gone away.
+pub fn run(args: &[String]) -> io::Result<()> {
+    let mut reference =
+        Reference::from_args(args).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    serve_stdio(&mut reference)
+}
+
+/// What an operation answers.
+type Outcome = Result<Value, OpError>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,455 @@
+//! The operations: params in, pure functions of the drafts, results out.
+
+use crate::Outcome;
+use lnconform_drafts::bolt12::{merkle, offer};
+use lnconform_drafts::keys::{PublicKey, SecretKey};
+use lnconform_drafts::rules::{Rules, Violation};
+use lnconform_drafts::tlv::{self, Record};
+use lnconform_drafts::{bech32, bigsize, blinding, features, namespace, onion};
+use lnconform_protocol::OpError;
+use lnconform_protocol::params::{self, Params, ResultObject, hex};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+/// An operation.
+pub(crate) type Operation = fn(&Rules, &Value) -> Outcome;
+
+/// Every operation by name, in the order in which `hello` lists them.
+pub(crate) const NAMES: &[(&str, Operation)] = &[
+    ("bigsize.decode", bigsize_decode),
+    ("bigsize.encode", bigsize_encode),
+    ("tlv.decode", tlv_decode),
+    ("tlv.encode", tlv_encode),
+    ("tlv.namespace.decode", tlv_namespace_decode),
+    ("bolt12.string.decode", bolt12_string_decode),
+    ("bolt12.offer.decode", bolt12_offer_decode),
+    ("bolt12.offer.encode", bolt12_offer_encode),
+    ("bolt12.merkle", bolt12_merkle),
+    ("bolt12.sign", bolt12_sign),
+    ("bolt12.verify", bolt12_verify),
+    ("onion.build", onion_build),
+    ("onion.peel", onion_peel),
+    ("blinded_path.build", blinded_path_build),
+    ("blinded_path.unblind", blinded_path_unblind),
+    ("features.decode", features_decode),
+];
+
+/// The operation of that name.
+pub(crate) fn find(name: &str) -> Option<Operation> {
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, operation)| *operation)
+}
+
+fn refused(violation: Violation) -> OpError {
+    let error = if violation.is_contextual() {
+        OpError::rejected(violation.message)
+    } else {
+        OpError::invalid(violation.message)
+    };
+    error.with_rule(violation.rule)
+}
+
+fn records_of(p: Params<'_>, name: &str) -> Result<Vec<Record>, OpError> {
+    Ok(p.records(name)?
+        .into_iter()
+        .map(|(kind, value)| Record { kind, value })
+        .collect())
+}
+
+fn shown(records: &[Record]) -> Value {
+    params::records(
+        records
+            .iter()
+            .map(|record| (record.kind, record.value.as_slice())),
+    )
+}
+
+fn hexes<'a, T: AsRef<[u8]> + 'a>(items: impl IntoIterator<Item = &'a T>) -> Value {
+    items.into_iter().map(hex).collect()
+}
+
+/// Param `unchecked`: writes what the sender's rules forbid, for building invalid input.
+fn unchecked(p: Params<'_>) -> Result<bool, OpError> {
+    Ok(p.maybe("unchecked", Params::bool)?.unwrap_or(false))
+}
+
+fn bigsize_decode(rules: &Rules, params: &Value) -> Outcome {
+    let bytes = Params::new(params).hex("bytes")?;
+    let (value, rest) = bigsize::decode(rules, &bytes).map_err(refused)?;
+    Ok(ResultObject::new()
+        .with("value", value.to_string())
+        .with("rest", hex(rest))
+        .done())
+}
+
+fn bigsize_encode(_: &Rules, params: &Value) -> Outcome {
+    let value = Params::new(params).u64("value")?;
+    Ok(ResultObject::new()
+        .with("bytes", hex(bigsize::encode(value)))
+        .done())
+}
+
+fn tlv_decode(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let stream = p.hex("stream")?;
+    let known: HashSet<u64> = match p.get("known") {
+        None => HashSet::new(),
+        Some(_) => p
+            .list("known")?
+            .iter()
+            .map(|kind| Params::new(&json!({ "known": kind })).u64("known"))
+            .collect::<Result<_, _>>()?,
+    };
+    let records = tlv::decode(rules, &stream, |kind| known.contains(&kind)).map_err(refused)?;
+    Ok(ResultObject::new().with("records", shown(&records)).done())
+}
+
+fn tlv_encode(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let records = records_of(p, "records")?;
+    let stream = if unchecked(p)? {
+        tlv::encode_unchecked(&records)
+    } else {
+        tlv::encode(rules, &records).map_err(refused)?
+    };
+    Ok(ResultObject::new().with("stream", hex(stream)).done())
+}
+
+fn tlv_namespace_decode(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let stream = p.hex("stream")?;
+    let (records, fields) = match p.str("namespace")? {
+        "n1" => {
+            let n1 = namespace::n1(rules, &stream).map_err(refused)?;
+            let fields = ResultObject::new()
+                .maybe(
+                    "tlv1",
+                    n1.tlv1.map(|msat| json!({"amount_msat": msat.to_string()})),
+                )
+                .maybe(
+                    "tlv2",
+                    n1.tlv2.map(|scid| json!({"scid": scid.to_string()})),
+                )
+                .maybe(
+                    "tlv3",
+                    n1.tlv3.map(|(node_id, first, second)| {
+                        json!({
+                            "node_id": hex(node_id),
+                            "amount_msat_1": first.to_string(),
+                            "amount_msat_2": second.to_string(),
+                        })
+                    }),
+                )
+                .maybe("tlv4", n1.tlv4.map(|delta| json!({"cltv_delta": delta})));
+            (n1.records, fields)
+        }
+        "n2" => {
+            let n2 = namespace::n2(rules, &stream).map_err(refused)?;
+            let fields = ResultObject::new()
+                .maybe(
+                    "tlv1",
+                    n2.tlv1.map(|msat| json!({"amount_msat": msat.to_string()})),
+                )
+                .maybe("tlv2", n2.tlv2.map(|expiry| json!({"cltv_expiry": expiry})));
+            (n2.records, fields)
+        }
+        other => {
+            return Err(OpError::invalid(format!(
+                "param namespace is {other}, not n1 or n2"
+            )));
+        }
+    };
+    Ok(ResultObject::new()
+        .with("records", shown(&records))
+        .with("fields", fields.done())
+        .done())
+}
+
+fn bolt12_string_decode(rules: &Rules, params: &Value) -> Outcome {
+    let text = Params::new(params).str("string")?;
+    let decoded = bech32::decode(rules, text).map_err(refused)?;
+    Ok(ResultObject::new()
+        .with("hrp", decoded.prefix)
+        .with("bytes", hex(decoded.bytes))
+        .done())
+}
+
+fn bolt12_offer_decode(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let text = p.str("offer")?;
+    let now = p.maybe("now", Params::u64)?;
+    let chains = match p.get("chains") {
+        None => None,
+        Some(_) => Some(
+            p.list("chains")?
+                .iter()
+                .map(|chain| Params::new(&json!({ "chains": chain })).array::<32>("chains"))
+                .collect::<Result<Vec<_>, _>>()?,
+        ),
+    };
+    let context = offer::Context {
+        now,
+        chains: chains.as_deref(),
+    };
+    let offer = offer::decode(rules, text, context).map_err(refused)?;
+    Ok(ResultObject::new()
+        .with("records", shown(&offer.records))
+        .with("offer_id", hex(offer.id()))
+        .maybe("chains", offer.chains.as_ref().map(hexes))
+        .maybe("metadata", offer.metadata.as_ref().map(hex))
+        .maybe("currency", offer.currency.clone())
+        .maybe("amount", offer.amount.map(|n| n.to_string()))
+        .maybe("description", offer.description.clone())
+        .maybe("features", offer.features.as_ref().map(hex))
+        .maybe(
+            "absolute_expiry",
+            offer.absolute_expiry.map(|n| n.to_string()),
+        )
+        .maybe(
+            "paths",
+            offer
+                .paths
+                .as_ref()
+                .map(|paths| paths.iter().map(path).collect::<Value>()),
+        )
+        .maybe("issuer", offer.issuer.clone())
+        .maybe("quantity_max", offer.quantity_max.map(|n| n.to_string()))
+        .maybe("issuer_id", offer.issuer_id.map(hex))
+        .done())
+}
+
+/// A blinded path: `first_node_id` is a key or, 9 bytes long, one end of a channel.
+fn path(path: &blinding::BlindedPath) -> Value {
+    let hops = path.hops.iter().map(|hop| {
+        json!({
+            "blinded_node_id": hex(hop.blinded_node_id),
+            "encrypted_data": hex(&hop.encrypted_data),
+        })
+    });
+    json!({
+        "first_node_id": hex(path.first_node.encode()),
+        "first_path_key": hex(path.first_path_key),
+        "hops": hops.collect::<Value>(),
+    })
+}
+
+fn bolt12_offer_encode(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let records = records_of(p, "records")?;
+    let offer = if unchecked(p)? {
+        offer::encode_unchecked(&records)
+    } else {
+        offer::encode(rules, &records).map_err(refused)?
+    };
+    Ok(ResultObject::new().with("offer", offer).done())
+}
+
+fn tree(rules: &Rules, p: Params<'_>) -> Result<merkle::Tree, OpError> {
+    let records = records_of(p, "records")?;
+    merkle::tree(rules, &records).map_err(|e| match e {
+        merkle::TreeError::Rule(violation) => refused(violation),
+        empty @ merkle::TreeError::Empty => OpError::invalid(empty.to_string()),
+    })
+}
+
+fn bolt12_merkle(rules: &Rules, params: &Value) -> Outcome {
+    let tree = tree(rules, Params::new(params))?;
+    Ok(ResultObject::new()
+        .with("leaves", hexes(&tree.leaves))
+        .with("nonces", hexes(&tree.nonces))
+        .with("leaf_nonce_branches", hexes(&tree.pairs))
+        .with("branches", hexes(&tree.branches))
+        .with("root", hex(tree.root))
+        .done())
+}
+
+fn signed_hash(rules: &Rules, p: Params<'_>) -> Result<merkle::Node, OpError> {
+    let (message, field) = (p.str("message_name")?, p.str("field_name")?);
+    Ok(merkle::signed_hash(message, field, &tree(rules, p)?.root))
+}
+
+fn bolt12_sign(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let secret = secret_key(p, "secret_key")?;
+    let aux = p.maybe("aux", Params::array::<32>)?;
+    let hash = signed_hash(rules, p)?;
+    let signature = merkle::sign(&hash, &secret, aux.as_ref());
+    Ok(ResultObject::new()
+        .with("signature", hex(signature))
+        .with("digest", hex(hash))
+        .done())
+}
+
+/// The key is a compressed one or its x coordinate alone.
+fn bolt12_verify(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let key = p.hex("public_key")?;
+    let x = match key.as_slice() {
+        [2 | 3, x @ ..] if x.len() == 32 => x,
+        x => x,
+    };
+    let key: [u8; 32] = x.try_into().map_err(|_| {
+        let got = key.len();
+        OpError::invalid(format!(
+            "param public_key has {got} bytes, and is no key of 32 or 33"
+        ))
+    })?;
+    let signature = p.array::<64>("signature")?;
+    let hash = signed_hash(rules, p)?;
+    let valid = merkle::verify(&hash, &key, &signature);
+    Ok(ResultObject::new().with("valid", valid).done())
+}
+
+fn secret_key(p: Params<'_>, name: &str) -> Result<SecretKey, OpError> {
+    SecretKey::from_slice(&p.array::<32>(name)?)
+        .map_err(|_| OpError::invalid(format!("param {name} is no secret key of secp256k1")))
+}
+
+fn public_key(p: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
+    PublicKey::from_slice(&p.array::<33>(name)?)
+        .map_err(|_| OpError::invalid(format!("param {name} is no point of secp256k1")))
+}
+
+/// Reads each of the `hops` and says which one is at fault.
+fn hops<T>(
+    p: Params<'_>,
+    read: impl Fn(Params<'_>) -> Result<T, OpError>,
+) -> Result<Vec<T>, OpError> {
+    p.list("hops")?
+        .iter()
+        .enumerate()
+        .map(|(at, hop)| {
+            read(Params::new(hop)).map_err(|e| OpError {
+                message: format!("hops[{at}]: {}", e.message),
+                ..e
+            })
+        })
+        .collect()
+}
+
+/// Each hop's `payload` is behind its length, as the specification's vector file has it. Params
+/// beside those of the protocol: `raw` takes payloads that do not begin with their length.
+fn onion_build(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let session_key = secret_key(p, "session_key")?;
+    let associated_data = p.maybe("associated_data", Params::hex)?.unwrap_or_default();
+    let size = match p.maybe("size", Params::u32)? {
+        // What does not fit into usize is refused as too large.
+        Some(size) => usize::try_from(size).unwrap_or(usize::MAX),
+        None => onion::PAYMENT_SIZE,
+    };
+    let raw = p.maybe("raw", Params::bool)?.unwrap_or(false);
+    let hops = hops(p, |hop| {
+        let pubkey = public_key(hop, "pubkey")?;
+        let framed = hop.hex("payload")?;
+        if !raw && !is_framed(&framed) {
+            return Err(OpError::invalid(
+                "param payload does not begin with its own length as a bigsize; \
+                 add it, or set raw to build a malformed onion",
+            ));
+        }
+        Ok(onion::Hop { pubkey, framed })
+    })?;
+    let built =
+        onion::build(rules, &session_key, &associated_data, &hops, size).map_err(onion_error)?;
+    Ok(ResultObject::new()
+        .with("onion", hex(built.packet))
+        .with("shared_secrets", hexes(&built.shared_secrets))
+        .done())
+}
+
+fn is_framed(bytes: &[u8]) -> bool {
+    bigsize::decode(&Rules::all(), bytes)
+        .is_ok_and(|(length, payload)| length == payload.len() as u64)
+}
+
+fn onion_error(error: onion::Error) -> OpError {
+    match error {
+        onion::Error::Rule(violation) => refused(violation),
+        other => OpError::invalid(other.to_string()),
+    }
+}
+
+/// Params beside those of the protocol: `size` demands a size of the hop payloads, `path_key`
+/// peels inside a blinded path. `payload` is behind its length, as the hop payload of
+/// `onion.build` is; `tlvs` is the same without it.
+fn onion_peel(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let node_secret = secret_key(p, "node_secret")?;
+    let packet = p.hex("onion")?;
+    let associated_data = p.maybe("associated_data", Params::hex)?.unwrap_or_default();
+    let size = p.maybe("size", Params::u32)?.map(|size| size as usize);
+    let path_key = p.maybe("path_key", public_key)?;
+    let context = onion::Context {
+        associated_data: &associated_data,
+        size,
+        path_key,
+    };
+    let peeled = onion::peel(rules, &node_secret, &packet, context).map_err(onion_error)?;
+    Ok(ResultObject::new()
+        .with("payload", hex(onion::frame(&peeled.payload)))
+        .with("tlvs", hex(&peeled.payload))
+        .with("shared_secret", hex(peeled.shared_secret))
+        .maybe("next_onion", peeled.next.map(hex))
+        .done())
+}
+
+fn blinded_path_build(_: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let session_key = secret_key(p, "session_key")?;
+    let hops = hops(p, |hop| {
+        Ok((public_key(hop, "pubkey")?, hop.hex("encrypted_data")?))
+    })?;
+    let built =
+        blinding::build(&session_key, &hops).map_err(|e| OpError::invalid(e.to_string()))?;
+    let mut result = path(&built.path);
+    let encoded = built
+        .path
+        .encode()
+        .map_err(|e| OpError::invalid(e.to_string()))?;
+    result["path"] = hex(encoded).into();
+    result["path_keys"] = hexes(&built.path_keys);
+    result["shared_secrets"] = hexes(&built.shared_secrets);
+    Ok(result)
+}
+
+fn blinded_path_unblind(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let node_secret = secret_key(p, "node_secret")?;
+    // A bad point here is what the rule is about, and no ill-typed param.
+    let path_key = p.array::<33>("path_key")?;
+    let data = p
+        .maybe("encrypted_recipient_data", Params::hex)?
+        .unwrap_or_default();
+    let read = blinding::unblind(rules, &node_secret, &path_key, &data).map_err(|e| match e {
+        blinding::UnblindError::Rule(violation) => refused(violation),
+        other @ blinding::UnblindError::Key(_) => OpError::invalid(other.to_string()),
+    })?;
+    Ok(ResultObject::new()
+        .with("tlvs", hex(&read.tlvs))
+        .with("records", shown(&read.records))
+        .with("shared_secret", hex(read.shared_secret))
+        .with("blinded_secret", hex(read.blinded_secret.secret_bytes()))
+        .with("next_path_key", hex(read.next_path_key))
+        .maybe(
+            "next_path_key_override",
+            read.next_path_key_override.map(hex),
+        )
+        .with("forward_path_key", hex(read.forward_path_key()))
+        .done())
+}
+
+fn features_decode(_: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let features = p.hex("features")?;
+    // Names do not depend on the context; it is read so that an ill-typed one is noticed.
+    p.maybe("context", |p, name| p.str(name).map(str::to_owned))?;
+    let bits: Vec<u64> = features::bits(&features).collect();
+    let names: Vec<&str> = bits.iter().filter_map(|&bit| features::name(bit)).collect();
+    Ok(ResultObject::new()
+        .with("bits", bits)
+        .with("names", names)
+        .done())
+}

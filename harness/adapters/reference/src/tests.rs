@@ -1,0 +1,358 @@
+use super::*;
+use lnconform_drafts::rules;
+use lnconform_protocol::ErrorKind;
+use lnconform_protocol::params::hex;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn ok(op: &str, params: Value) -> Value {
+    match Reference::default().answer(op, &params) {
+        Answer::Result(result) => result,
+        other => panic!("{op} {params}: {other:?}"),
+    }
+}
+
+fn refused(reference: &Reference, op: &str, params: Value) -> OpError {
+    match reference.answer(op, &params) {
+        Answer::Error(error) => error,
+        other => panic!("{op} {params}: {other:?}"),
+    }
+}
+
+fn key(byte: u8) -> String {
+    let secret = lnconform_drafts::keys::SecretKey::from_slice(&[byte; 32]).unwrap();
+    hex(lnconform_drafts::keys::public(&secret).serialize())
+}
+
+#[test]
+fn bigsize_and_streams() {
+    let all = Reference::default();
+    assert_eq!(
+        ok("bigsize.decode", json!({"bytes": "fd00fd07"})),
+        json!({"value": "253", "rest": "07"})
+    );
+    assert_eq!(
+        ok("bigsize.encode", json!({"value": "253"})),
+        json!({"bytes": "fd00fd"})
+    );
+    let error = refused(&all, "bigsize.decode", json!({"bytes": "fd00fc"}));
+    assert_eq!(
+        (error.kind, error.rule.as_deref()),
+        (ErrorKind::Invalid, Some(rules::BIGSIZE_MINIMAL))
+    );
+
+    let records = json!([{"type": "2", "value": ""}, {"type": "33", "value": "07"}]);
+    assert_eq!(
+        ok("tlv.encode", json!({"records": records})),
+        json!({"stream": "0200210107"})
+    );
+    let known = json!({"stream": "0200210107", "known": ["2"]});
+    assert_eq!(ok("tlv.decode", known), json!({"records": records}));
+    let error = refused(
+        &all,
+        "tlv.decode",
+        json!({"stream": "0200", "known": ["4"]}),
+    );
+    assert_eq!(error.rule.as_deref(), Some(rules::TLV_UNKNOWN_EVEN));
+    let reversed = json!([{"type": "33", "value": ""}, {"type": "2", "value": ""}]);
+    let error = refused(&all, "tlv.encode", json!({"records": reversed}));
+    assert_eq!(error.rule.as_deref(), Some(rules::TLV_SENDER_ORDER));
+    let unchecked = json!({"records": reversed, "unchecked": true});
+    assert_eq!(ok("tlv.encode", unchecked), json!({"stream": "21000200"}));
+}
+
+#[test]
+fn namespaces_show_their_fields() {
+    let n1 = ok(
+        "tlv.namespace.decode",
+        json!({"namespace": "n1", "stream": "01010102080000000000000226fd00fe020226"}),
+    );
+    assert_eq!(
+        n1["fields"],
+        json!({"tlv1": {"amount_msat": "1"}, "tlv2": {"scid": "0x0x550"}, "tlv4": {"cltv_delta": 550}})
+    );
+    let n2 = ok(
+        "tlv.namespace.decode",
+        json!({"namespace": "n2", "stream": "0001010b0105"}),
+    );
+    assert_eq!(
+        n2["fields"],
+        json!({"tlv1": {"amount_msat": "1"}, "tlv2": {"cltv_expiry": 5}})
+    );
+    let error = refused(
+        &Reference::default(),
+        "tlv.namespace.decode",
+        json!({"namespace": "n3", "stream": ""}),
+    );
+    assert_eq!(error.rule, None);
+}
+
+#[test]
+fn an_offer_is_written_and_read() {
+    let records = json!([
+        {"type": "8", "value": "03e8"}, {"type": "10", "value": hex("tea")},
+        {"type": "14", "value": "64"}, {"type": "22", "value": key(7)},
+    ]);
+    let offer = ok("bolt12.offer.encode", json!({"records": records}))["offer"].clone();
+    let read = ok("bolt12.offer.decode", json!({"offer": offer, "now": "100"}));
+    assert_eq!(read["records"], records);
+    assert_eq!(
+        read["offer_id"],
+        ok("bolt12.merkle", json!({"records": records}))["root"]
+    );
+    assert_eq!(read["amount"], "1000");
+    assert_eq!(read["description"], "tea");
+    assert_eq!(read["absolute_expiry"], "100");
+    assert_eq!(read["issuer_id"], json!(key(7)));
+    assert_eq!(read.get("currency"), None);
+
+    let all = Reference::default();
+    let error = refused(
+        &all,
+        "bolt12.offer.decode",
+        json!({"offer": offer, "now": "101"}),
+    );
+    assert_eq!(
+        (error.kind, error.rule.as_deref()),
+        (ErrorKind::Rejected, Some(rules::OFFER_EXPIRY))
+    );
+    let error = refused(
+        &all,
+        "bolt12.offer.decode",
+        json!({"offer": offer, "chains": ["00".repeat(32)]}),
+    );
+    assert_eq!(
+        (error.kind, error.rule.as_deref()),
+        (ErrorKind::Rejected, Some(rules::OFFER_CHAIN_BITCOIN))
+    );
+    let string = ok("bolt12.string.decode", json!({"string": offer}));
+    assert_eq!(string["hrp"], "lno");
+    assert_eq!(
+        string["bytes"],
+        ok("tlv.encode", json!({"records": records}))["stream"]
+    );
+}
+
+#[test]
+fn a_signature_verifies_with_either_form_of_the_key() {
+    let mut params = json!({
+        "message_name": "invoice", "field_name": "signature",
+        "records": [{"type": "0", "value": "00"}, {"type": "88", "value": key(7)}],
+        "secret_key": "07".repeat(32),
+    });
+    params["signature"] = ok("bolt12.sign", params.clone())["signature"].clone();
+    for public_key in [key(7), key(7)[2..].to_owned()] {
+        params["public_key"] = json!(public_key);
+        assert_eq!(ok("bolt12.verify", params.clone()), json!({"valid": true}));
+    }
+    params["field_name"] = json!("other");
+    assert_eq!(ok("bolt12.verify", params.clone()), json!({"valid": false}));
+    params["public_key"] = json!("00");
+    assert!(
+        refused(&Reference::default(), "bolt12.verify", params)
+            .rule
+            .is_none()
+    );
+}
+
+#[test]
+fn an_onion_is_built_and_peeled() {
+    let hops =
+        json!([{"pubkey": key(1), "payload": "020102"}, {"pubkey": key(2), "payload": "03010203"}]);
+    let mut params = json!({"session_key": "09".repeat(32), "associated_data": "aa", "hops": hops});
+    let built = ok("onion.build", params.clone());
+    let mut onion = built["onion"].clone();
+    assert_eq!(onion.as_str().unwrap().len(), 2 * 1366);
+    for (at, payload) in ["020102", "03010203"].into_iter().enumerate() {
+        let secret = format!("{:02}", at + 1).repeat(32);
+        let peeled = ok(
+            "onion.peel",
+            json!({"node_secret": secret, "onion": onion, "associated_data": "aa", "size": 1300}),
+        );
+        assert_eq!(
+            (&peeled["payload"], &peeled["tlvs"]),
+            (&json!(payload), &json!(payload[2..]))
+        );
+        assert_eq!(peeled["shared_secret"], built["shared_secrets"][at]);
+        onion = peeled["next_onion"].clone();
+    }
+    assert_eq!(onion, Value::Null);
+
+    let all = Reference::default();
+    params["hops"][1]["payload"] = json!("040102");
+    let error = refused(&all, "onion.build", params.clone());
+    assert!(
+        error.rule.is_none() && error.message.starts_with("hops[1]"),
+        "{error:?}"
+    );
+    params["raw"] = json!(true);
+    params["size"] = json!(50);
+    let error = refused(&all, "onion.build", params);
+    assert_eq!(error.rule.as_deref(), Some(rules::ONION_FITS));
+}
+
+#[test]
+fn a_blinded_path_is_built_and_read() {
+    let hops = json!([{"pubkey": key(1), "encrypted_data": "060109"}]);
+    let built = ok(
+        "blinded_path.build",
+        json!({"session_key": "09".repeat(32), "hops": hops}),
+    );
+    assert_eq!(built["first_node_id"], json!(key(1)));
+    let mut params = json!({
+        "node_secret": "01".repeat(32), "path_key": built["first_path_key"],
+        "encrypted_recipient_data": built["hops"][0]["encrypted_data"],
+    });
+    let read = ok("blinded_path.unblind", params.clone());
+    assert_eq!(read["tlvs"], "060109");
+    assert_eq!(read["next_path_key"], read["forward_path_key"]);
+    params
+        .as_object_mut()
+        .unwrap()
+        .remove("encrypted_recipient_data");
+    let error = refused(&Reference::default(), "blinded_path.unblind", params);
+    assert_eq!(error.rule.as_deref(), Some(rules::BLINDING_DECRYPT));
+}
+
+#[test]
+fn features_are_named() {
+    assert_eq!(
+        ok(
+            "features.decode",
+            json!({"features": "80000000020001", "context": "init"})
+        ),
+        json!({"bits": [0, 17, 55], "names": ["option_data_loss_protect", "basic_mpp", "keysend"]})
+    );
+}
+
+#[test]
+fn arguments_make_a_mutant() {
+    let args =
+        |text: &str| Reference::from_args(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let request = json!({"bytes": "fd00fc"});
+    for text in [
+        "--without bolt01/bigsize/minimal",
+        "--without=bolt01/bigsize/minimal",
+    ] {
+        let mutant = args(text).unwrap();
+        assert!(matches!(
+            mutant.answer("bigsize.decode", &request),
+            Answer::Result(_)
+        ));
+    }
+    let lax = args("--shift bolt12/encoding/padding=lax").unwrap();
+    let string = json!({"string": "lno1q"});
+    assert_eq!(
+        refused(
+            &Reference::default(),
+            "bolt12.string.decode",
+            string.clone()
+        )
+        .rule
+        .as_deref(),
+        Some(rules::ENCODING_PADDING)
+    );
+    assert!(matches!(
+        lax.answer("bolt12.string.decode", &string),
+        Answer::Result(_)
+    ));
+    assert!(args("--shift=bolt12/encoding/padding=strict").is_ok());
+    for (text, want) in [
+        ("--without", "needs the id"),
+        ("--without bolt01/odd", "no rule bolt01/odd"),
+        ("--shift bolt01/tlv/minimal=lax", "no boundary"),
+        ("--shift bolt12/encoding/padding=up", "lax or RULE=strict"),
+        ("--odd", "not --odd"),
+        ("odd", "not odd"),
+    ] {
+        let error = args(text).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+}
+
+#[test]
+fn every_operation_refuses_empty_params_without_a_rule() {
+    let hello = Reference::default().hello();
+    assert_eq!(hello.operations.len(), operations::NAMES.len());
+    for op in &hello.operations {
+        let error = refused(&Reference::default(), op, json!({}));
+        assert_eq!(
+            (error.kind, error.rule.as_deref()),
+            (ErrorKind::Invalid, None),
+            "{op}"
+        );
+        assert!(error.message.contains("missing"), "{op}: {}", error.message);
+    }
+    assert!(matches!(
+        Reference::default().answer("made.up", &json!({})),
+        Answer::Unsupported(_)
+    ));
+}
+
+/// Params of the names that operations read, with values of fitting and unfitting form.
+fn any_params() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(
+        &[
+            "bytes",
+            "value",
+            "stream",
+            "known",
+            "records",
+            "namespace",
+            "string",
+            "offer",
+            "now",
+            "chains",
+            "message_name",
+            "field_name",
+            "secret_key",
+            "public_key",
+            "signature",
+            "session_key",
+            "associated_data",
+            "hops",
+            "size",
+            "node_secret",
+            "onion",
+            "path_key",
+            "encrypted_recipient_data",
+            "features",
+            "raw",
+            "unchecked",
+        ][..],
+    );
+    let bytes = prop::collection::vec(any::<u8>(), 0..100).prop_map(|b| json!(hex(b)));
+    let record = (any::<u64>(), prop::collection::vec(any::<u8>(), 0..9))
+        .prop_map(|(kind, value)| json!({"type": kind.to_string(), "value": hex(value)}));
+    let value = prop_oneof![
+        bytes,
+        prop::sample::select(&["01", "02", "ff"][..]).prop_map(|b| json!(b.repeat(32))),
+        Just(json!(key(7))),
+        any::<u64>().prop_map(|n| json!(n.to_string())),
+        any::<u32>().prop_map(|n| json!(n)),
+        any::<bool>().prop_map(Value::Bool),
+        prop::sample::select(&["n1", "n2", "lno1pqqsq", "signature"][..]).prop_map(|s| json!(s)),
+        prop::collection::vec(record, 0..4).prop_map(Value::Array),
+        Just(json!([{"pubkey": key(7), "payload": "020000", "encrypted_data": "0600"}])),
+    ];
+    prop::collection::btree_map(name, value, 0..12).prop_map(|map| json!(map))
+}
+
+proptest! {
+    #[test]
+    fn no_params_make_an_operation_panic(params in any_params(), which in 0..rules::ALL.len()) {
+        let id = rules::ALL[which].id;
+        let mut references = vec![Reference::default()];
+        references.push(Reference::new(Rules::all().without(id).unwrap()));
+        for shift in [Shift::Lax, Shift::Strict] {
+            references.extend(Rules::all().shift(id, shift).ok().map(Reference::new));
+        }
+        for (op, _) in operations::NAMES {
+            for reference in &references {
+                if let Answer::Error(error) = reference.answer(op, &params) {
+                    prop_assert_ne!(error.kind, ErrorKind::Internal);
+                }
+            }
+        }
+    }
+}

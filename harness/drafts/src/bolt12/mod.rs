@@ -1,0 +1,4 @@
+//! BOLT 12: offers, and the Merkle tree behind its signatures.
+
+pub mod merkle;
+pub mod offer;

@@ -1,0 +1,19 @@
+//! The drafts as pure functions: no input or output, no YAML.
+//!
+//! Every rule that a reader enforces goes through [`rules::Rules`], one call a rule, and the
+//! error names the requirement. A rule that is switched off there leaves a reader with exactly
+//! that defect: every function says what it does in that case, and none of them panics.
+
+pub mod bech32;
+pub mod bigsize;
+pub mod blinding;
+pub mod bolt12;
+pub mod features;
+pub mod keys;
+pub mod namespace;
+pub mod onion;
+pub mod rules;
+pub mod tlv;
+pub mod value;
+
+pub use rules::{Rules, Violation};

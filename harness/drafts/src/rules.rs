@@ -1,0 +1,396 @@
+//! One table of the rules that the reference enforces, and the switchboard that enforces them.
+
+use std::fmt;
+
+/// A rule that rejected something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({rule})")]
+pub struct Violation {
+    /// Id of the requirement, such as `bolt01/tlv/order`.
+    pub rule: &'static str,
+    /// What was wrong with the input, as a lower-case fragment.
+    pub message: String,
+}
+
+impl Violation {
+    /// Whether the bytes alone are fine and time, policy or state refused them.
+    pub fn is_contextual(&self) -> bool {
+        find(self.rule).is_some_and(|r| r.contextual)
+    }
+}
+
+/// One entry of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Id of the requirement.
+    pub id: &'static str,
+    /// Whether the rule depends on time, policy or state, and not on the bytes alone.
+    pub contextual: bool,
+    /// Whether the rule is a comparison whose boundary [`Rules::shift`] can move.
+    pub bounded: bool,
+}
+
+/// Which way a boundary is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// The first value that is against the rule passes.
+    Lax,
+    /// The last value that keeps the rule is refused.
+    Strict,
+}
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $name:ident = $id:literal $(, $flag:ident)*;)*) => {
+        $($(#[$doc])* pub const $name: &str = $id;)*
+
+        /// Every rule that the reference can reject with, in the order of the documents.
+        pub const ALL: &[Rule] = &[$(rule($id, &[$(Flag::$flag),*])),*];
+    };
+}
+
+enum Flag {
+    Contextual,
+    Bounded,
+}
+
+const fn rule(id: &'static str, flags: &[Flag]) -> Rule {
+    let mut rule = Rule {
+        id,
+        contextual: false,
+        bounded: false,
+    };
+    let mut at = 0;
+    while at < flags.len() {
+        match flags[at] {
+            Flag::Contextual => rule.contextual = true,
+            Flag::Bounded => rule.bounded = true,
+        }
+        at += 1;
+    }
+    rule
+}
+
+table! {
+    /// BOLT 1, appendix A: the bytes end before the value is complete.
+    BIGSIZE_TRUNCATED = "bolt01/bigsize/truncated";
+    /// BOLT 1, appendix A: the shortest form that holds the value is the only one.
+    BIGSIZE_MINIMAL = "bolt01/bigsize/minimal";
+
+    /// BOLT 1, TLV format: the stream ends inside a type or a length.
+    TLV_TRUNCATED = "bolt01/tlv/truncated";
+    /// BOLT 1, TLV, receiver: a type or length in a longer form than needed.
+    TLV_MINIMAL = "bolt01/tlv/minimal";
+    /// BOLT 1, TLV, receiver: types increase strictly.
+    TLV_ORDER = "bolt01/tlv/order", Bounded;
+    /// BOLT 1, TLV, receiver: a length beyond the bytes that remain.
+    TLV_LENGTH = "bolt01/tlv/length", Bounded;
+    /// BOLT 1, TLV, receiver: an even type that the reader does not know.
+    TLV_UNKNOWN_EVEN = "bolt01/tlv/unknown-even";
+    /// BOLT 1, TLV, receiver: a known type's value has the length of its encoding.
+    TLV_VALUE_LENGTH = "bolt01/tlv/value-length";
+    /// BOLT 1, TLV, receiver: variable-length fields in a known value are minimal.
+    TLV_VALUE_MINIMAL = "bolt01/tlv/value-minimal";
+    /// BOLT 1, TLV, sender: records in strictly increasing order of type.
+    TLV_SENDER_ORDER = "bolt01/tlv/sender/order", Bounded;
+    /// BOLT 1, fundamental types: a point is a compressed point of the curve.
+    TYPES_POINT = "bolt01/types/point";
+    /// BOLT 1, fundamental types: the first byte of `sciddir_or_pubkey` is 0 to 3.
+    TYPES_SCIDDIR_OR_PUBKEY = "bolt01/types/sciddir-or-pubkey";
+    /// BOLT 1, fundamental types: a `utf8` array is valid UTF-8; a reader may refuse another.
+    TYPES_UTF8 = "bolt01/types/utf8";
+    /// BOLT 1, fundamental types: an amount is at most 21 million bitcoin.
+    TYPES_AMOUNT_BOUND = "bolt01/types/amount-bound", Bounded;
+
+    /// BOLT 4, packet structure: version, key, payloads and HMAC add up to the packet.
+    ONION_LENGTH = "bolt04/onion/length", Bounded;
+    /// BOLT 4, packet construction: the payloads of all hops fit into the packet.
+    ONION_FITS = "bolt04/onion/fits", Bounded;
+    /// BOLT 4, onion decryption: the version is 0.
+    ONION_VERSION = "bolt04/onion/version";
+    /// BOLT 4, onion decryption: the ephemeral key is a point.
+    ONION_PUBLIC_KEY = "bolt04/onion/public-key";
+    /// BOLT 4, onion decryption: the HMAC is that of payloads and associated data.
+    ONION_HMAC = "bolt04/onion/hmac";
+    /// BOLT 4, onion decryption: the payload's length is a well-formed BigSize.
+    ONION_PAYLOAD_LENGTH = "bolt04/onion/payload-length";
+    /// BOLT 4, onion decryption: payload lengths 0 and 1 are reserved.
+    ONION_PAYLOAD_LENGTH_RESERVED = "bolt04/onion/payload-length-reserved", Bounded;
+    /// BOLT 4, onion decryption: the payload lies inside what was decrypted.
+    ONION_PAYLOAD_REMAINING = "bolt04/onion/payload-remaining", Bounded;
+    /// BOLT 4, onion decryption: so does the next HMAC.
+    ONION_NEXT_HMAC_REMAINING = "bolt04/onion/next-hmac-remaining", Bounded;
+    /// BOLT 4, onion decryption: one hop takes no more than the payloads' size.
+    ONION_OVERRUN = "bolt04/onion/overrun", Bounded;
+    /// BOLT 4, route blinding: the data for the recipient decrypts.
+    BLINDING_DECRYPT = "bolt04/blinding/decrypt";
+    /// BOLT 4, route blinding: the data for the recipient has no unknown even type.
+    BLINDING_UNKNOWN_EVEN = "bolt04/blinding/unknown-even";
+
+    /// BOLT 12, encoding: a prefix, then `1`.
+    ENCODING_SEPARATOR = "bolt12/encoding/separator";
+    /// BOLT 12, encoding: the data is in the bech32 alphabet.
+    ENCODING_CHARSET = "bolt12/encoding/charset";
+    /// BOLT 12, encoding: all lower case or all upper case.
+    ENCODING_CASE = "bolt12/encoding/case";
+    /// BOLT 12, encoding: `+` and the white space after it join two bech32 characters.
+    ENCODING_PLUS = "bolt12/encoding/plus";
+    /// BOLT 12, encoding (bech32 style, so BIP 173): at most 4 bits are left over.
+    ENCODING_PADDING = "bolt12/encoding/padding", Bounded;
+    /// BOLT 12, encoding (bech32 style, so BIP 173): the bits left over are zero.
+    ENCODING_PADDING_ZERO = "bolt12/encoding/padding-zero";
+
+    /// BOLT 12, offers: the prefix is `lno`.
+    OFFER_PREFIX = "bolt12/offer/prefix";
+    /// BOLT 12, offer reader: types lie in the two ranges of offers.
+    OFFER_TYPE_RANGE = "bolt12/offer/reader/type-range", Bounded;
+    /// BOLT 12, offer reader: no unknown even feature.
+    OFFER_FEATURES_UNKNOWN_EVEN = "bolt12/offer/reader/features-unknown-even";
+    /// BOLT 12, offer reader: without chains, bitcoin must be acceptable.
+    OFFER_CHAIN_BITCOIN = "bolt12/offer/reader/chain-bitcoin", Contextual;
+    /// BOLT 12, offer reader: one of the chains must be acceptable.
+    OFFER_CHAINS = "bolt12/offer/reader/chains", Contextual;
+    /// BOLT 12, offers, rationale: chains that are present but hold no entry are invalid.
+    OFFER_CHAINS_EMPTY = "bolt12/offer/chains-empty", Bounded;
+    /// BOLT 12, offer reader: an amount needs a description.
+    OFFER_AMOUNT_WITHOUT_DESCRIPTION = "bolt12/offer/reader/amount-without-description";
+    /// BOLT 12, offer reader: an amount is above zero.
+    OFFER_AMOUNT_ZERO = "bolt12/offer/reader/amount-zero", Bounded;
+    /// BOLT 12, offer reader: a currency needs an amount.
+    OFFER_CURRENCY_WITHOUT_AMOUNT = "bolt12/offer/reader/currency-without-amount";
+    /// BOLT 12, offer reader: an issuer id or paths are there.
+    OFFER_ISSUER_OR_PATHS = "bolt12/offer/reader/issuer-or-paths";
+    /// BOLT 12, offer reader: no path is without hops.
+    OFFER_PATH_HOPS = "bolt12/offer/reader/path-hops", Bounded;
+    /// BOLT 12, offer reader: the time is not after the expiry.
+    OFFER_EXPIRY = "bolt12/offer/reader/expiry", Contextual, Bounded;
+
+    /// BOLT 12, offer writer: types lie in the two ranges of offers.
+    OFFER_WRITER_TYPE_RANGE = "bolt12/offer/writer/type-range", Bounded;
+    /// BOLT 12, offer writer: an amount is above zero.
+    OFFER_WRITER_AMOUNT_POSITIVE = "bolt12/offer/writer/amount-positive", Bounded;
+    /// BOLT 12, offer writer: an amount comes with a description.
+    OFFER_WRITER_AMOUNT_DESCRIPTION = "bolt12/offer/writer/amount-description";
+    /// BOLT 12, offer writer: no currency without an amount.
+    OFFER_WRITER_NO_CURRENCY = "bolt12/offer/writer/no-currency";
+    /// BOLT 12, offer writer: a currency is an ISO 4217 code of three letters.
+    OFFER_WRITER_CURRENCY_CODE = "bolt12/offer/writer/currency-code";
+    /// BOLT 12, offer writer: without paths there is an issuer id.
+    OFFER_WRITER_ISSUER_ID = "bolt12/offer/writer/issuer-id";
+}
+
+/// The entry of a rule; `None` when the reference has no rule of that id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().find(|r| r.id == id)
+}
+
+/// Why a switch could not be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SwitchError {
+    /// No rule has that id.
+    #[error("the reference has no rule {0}; its rules are listed in drafts::rules::ALL")]
+    Unknown(String),
+    /// The rule compares nothing.
+    #[error("rule {0} has no boundary that could be moved; switch it off instead")]
+    Unbounded(String),
+}
+
+/// The rules in force: all of them, unless a mutant switched one off or moved its boundary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    off: Vec<&'static str>,
+    shifted: Vec<(&'static str, Shift)>,
+}
+
+impl Rules {
+    /// All rules.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Switches one rule off.
+    ///
+    /// # Errors
+    /// [`SwitchError::Unknown`].
+    pub fn without(mut self, id: &str) -> Result<Self, SwitchError> {
+        let rule = find(id).ok_or_else(|| SwitchError::Unknown(id.to_owned()))?;
+        self.off.push(rule.id);
+        Ok(self)
+    }
+
+    /// Moves the boundary of one rule by one.
+    ///
+    /// # Errors
+    /// [`SwitchError`].
+    pub fn shift(mut self, id: &str, shift: Shift) -> Result<Self, SwitchError> {
+        let rule = find(id).ok_or_else(|| SwitchError::Unknown(id.to_owned()))?;
+        if !rule.bounded {
+            return Err(SwitchError::Unbounded(id.to_owned()));
+        }
+        self.shifted.push((rule.id, shift));
+        Ok(self)
+    }
+
+    /// Whether the rule is in force.
+    pub fn enforces(&self, id: &str) -> bool {
+        !self.off.contains(&id)
+    }
+
+    /// Checks one rule.
+    ///
+    /// # Errors
+    /// A [`Violation`] of `id` when `condition` does not hold and the rule is in force.
+    #[inline]
+    pub fn check(
+        &self,
+        id: &'static str,
+        condition: bool,
+        message: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        if condition || !self.enforces(id) {
+            return Ok(());
+        }
+        Err(Violation {
+            rule: id,
+            message: message(),
+        })
+    }
+
+    /// Checks that `value` is `limit` at most.
+    ///
+    /// # Errors
+    /// A [`Violation`] of `id` when it is more and the rule is in force.
+    #[inline]
+    pub fn at_most(
+        &self,
+        id: &'static str,
+        value: u64,
+        limit: u64,
+        message: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        // Below 2^64 on both sides a shift of one fits into 128 bits.
+        self.check(
+            id,
+            i128::from(value) <= i128::from(limit) + self.slack(id),
+            message,
+        )
+    }
+
+    /// Checks that `value` is `limit` at least.
+    ///
+    /// # Errors
+    /// A [`Violation`] of `id` when it is less and the rule is in force.
+    #[inline]
+    pub fn at_least(
+        &self,
+        id: &'static str,
+        value: u64,
+        limit: u64,
+        message: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        self.check(
+            id,
+            i128::from(value) >= i128::from(limit) - self.slack(id),
+            message,
+        )
+    }
+
+    fn slack(&self, id: &str) -> i128 {
+        match self.shifted.iter().find(|(shifted, _)| *shifted == id) {
+            None => 0,
+            Some((_, Shift::Lax)) => 1,
+            Some((_, Shift::Strict)) => -1,
+        }
+    }
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.off.is_empty() && self.shifted.is_empty() {
+            return f.write_str("all rules");
+        }
+        let off = self.off.iter().map(|id| format!("without {id}"));
+        let shifted = self.shifted.iter().map(|(id, shift)| match shift {
+            Shift::Lax => format!("{id} one too lax"),
+            Shift::Strict => format!("{id} one too strict"),
+        });
+        f.write_str(&off.chain(shifted).collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_slugs() {
+        for (i, rule) in ALL.iter().enumerate() {
+            assert!(
+                ALL[..i].iter().all(|other| other.id != rule.id),
+                "{} twice",
+                rule.id
+            );
+            assert!(rule.id.split('/').count() >= 3, "{}", rule.id);
+            assert!(
+                rule.id
+                    .bytes()
+                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'/')),
+                "{}",
+                rule.id
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_rejects_unless_it_is_off() {
+        let refused = Rules::all()
+            .check(TLV_ORDER, false, || "twice".into())
+            .unwrap_err();
+        assert_eq!(refused.to_string(), "twice (bolt01/tlv/order)");
+        assert!(!refused.is_contextual());
+        assert!(Rules::all().check(TLV_ORDER, true, String::new).is_ok());
+        let rules = Rules::all().without(TLV_ORDER).unwrap();
+        assert!(rules.check(TLV_ORDER, false, String::new).is_ok());
+        assert!(rules.check(TLV_LENGTH, false, String::new).is_err());
+        assert_eq!(rules.to_string(), "without bolt01/tlv/order");
+    }
+
+    #[test]
+    fn a_boundary_moves_by_one() {
+        let passes =
+            |rules: &Rules, value| rules.at_most(TLV_LENGTH, value, 4, String::new).is_ok();
+        let all = Rules::all();
+        let lax = Rules::all().shift(TLV_LENGTH, Shift::Lax).unwrap();
+        let strict = Rules::all().shift(TLV_LENGTH, Shift::Strict).unwrap();
+        assert_eq!(
+            [3, 4, 5, 6].map(|v| passes(&all, v)),
+            [true, true, false, false]
+        );
+        assert_eq!(
+            [3, 4, 5, 6].map(|v| passes(&lax, v)),
+            [true, true, true, false]
+        );
+        assert_eq!(
+            [3, 4, 5, 6].map(|v| passes(&strict, v)),
+            [true, false, false, false]
+        );
+        assert!(lax.at_least(TLV_LENGTH, 0, 0, String::new).is_ok());
+        assert!(strict.at_least(TLV_LENGTH, 0, 0, String::new).is_err());
+        assert!(
+            strict
+                .at_least(TLV_LENGTH, u64::MAX, u64::MAX, String::new)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn switches_name_what_they_do_not_know() {
+        assert!(matches!(
+            Rules::all().without("bolt01/odd"),
+            Err(SwitchError::Unknown(_))
+        ));
+        assert!(matches!(
+            Rules::all().shift(TLV_MINIMAL, Shift::Lax),
+            Err(SwitchError::Unbounded(_))
+        ));
+    }
+}
