@@ -1,0 +1,364 @@
+//! The command line; the words are those of the README and `docs/`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Conformance and interoperability harness for Lightning payment drafts.
+///
+/// It replays vectors through implementations in processes of their own, runs payments between
+/// real nodes on regtest, and checks what it saw against the specification, requirement by
+/// requirement.
+#[derive(Debug, Parser)]
+#[command(name = "lnconform", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run checks
+    Run(Box<RunArgs>),
+    /// Show the checks a run would make, a line each
+    List(ListArgs),
+    /// Show a check or a requirement: sentence, vector, who takes it
+    Explain(ExplainArgs),
+    /// Accept the observations of the last run as snapshots
+    Bless(BlessArgs),
+    /// Compute expected values of vectors from the reference
+    Fill(FillArgs),
+    /// Write the ledger of expected failures
+    Baseline(BaselineArgs),
+    /// Show a result file
+    Report(ReportArgs),
+    /// Show what appeared, disappeared or changed between two result files
+    Diff(DiffArgs),
+    /// Catalogues against texts, runs and upstream's vector files
+    Spec {
+        #[command(subcommand)]
+        command: SpecCommand,
+    },
+    /// Be an adapter on stdin and stdout, or check one
+    Adapter(AdapterArgs),
+    /// Get what the cluster lane needs
+    Install(InstallArgs),
+    /// Write a config file that pins harness, specs and expectations in a repository of yours
+    Init(InitArgs),
+    /// Show what is here, what is missing, and what to type
+    Doctor(DoctorArgs),
+    /// Remove what killed runs left: processes and folders
+    Clean(CleanArgs),
+    /// Print a JSON Schema
+    Schema(SchemaArgs),
+    /// Watch over a run and kill what outlives it (started by `run` itself)
+    #[command(hide = true)]
+    Reap {
+        /// The run's id, so that a list of processes tells what this one is for
+        run: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LaneArg {
+    /// Stateless operations; needs no node
+    Codec,
+    /// Live nodes on regtest
+    Cluster,
+    /// Both
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RunFormat {
+    /// For people
+    Pretty,
+    /// One JSON object
+    Json,
+    /// Annotations and a step summary for GitHub Actions
+    Github,
+}
+
+/// What is selected and from where; shared by `run` and `list`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Select {
+    /// Globs over check ids, or @FILE with one a line
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// Which lane
+    #[arg(long, value_enum, help_heading = "What")]
+    pub lane: Option<LaneArg>,
+    /// An implementation, NAME or NAME@VERSION, or NAME=COMMAND for one that is not built in; narrows the run to those given
+    #[arg(long = "adapter", value_name = "NAME[=COMMAND]", help_heading = "What")]
+    pub adapters: Vec<String>,
+    /// Who may take a role in scenarios
+    #[arg(long = "role", value_name = "ROLE=NAME", help_heading = "What")]
+    pub roles: Vec<String>,
+    /// Fail if this implementation is not there
+    #[arg(long, value_name = "NAME", help_heading = "What")]
+    pub require: Vec<String>,
+    /// Only vectors of this specification
+    #[arg(long = "spec", value_name = "NAME[@REV]", help_heading = "What")]
+    pub specs_named: Vec<String>,
+    /// Only vectors that cover this requirement
+    #[arg(long, value_name = "ID", help_heading = "What")]
+    pub requirement: Vec<String>,
+    /// Only vectors with this tag
+    #[arg(long = "tag", value_name = "TAG", help_heading = "What")]
+    pub tags: Vec<String>,
+    /// Take what is tagged slow too
+    #[arg(long, help_heading = "What")]
+    pub slow: bool,
+    /// Only what was unexpected in this result file
+    #[arg(long, value_name = "RESULTS", help_heading = "What")]
+    pub failed: Option<PathBuf>,
+    /// A named set of the config file
+    #[arg(long = "set", value_name = "NAME", help_heading = "What")]
+    pub set: Option<String>,
+    /// A checkout of the specifications (any part of it): its own vectors become checks
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", help_heading = "Inputs")]
+    pub specs: Option<PathBuf>,
+    /// More vectors, beside the built-in ones
+    #[arg(long, value_name = "DIR", help_heading = "Inputs")]
+    pub vectors: Vec<PathBuf>,
+    /// Only the part K of N
+    #[arg(long, value_name = "K/N", help_heading = "How")]
+    pub shard: Option<String>,
+    /// Drives every choice the harness makes
+    #[arg(long, value_name = "N", env = "LNCONFORM_SEED", help_heading = "How")]
+    pub seed: Option<u64>,
+    /// Run each check this many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), help_heading = "How")]
+    pub repeat: u32,
+    /// In random order, by the seed
+    #[arg(long, help_heading = "How")]
+    pub shuffle: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub select: Select,
+    /// Ledgers of expected failures, beside the built-in one
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub expectations: Vec<PathBuf>,
+    /// A store of snapshots that takes the place of the built-in one
+    #[arg(long, value_name = "DIR", help_heading = "Inputs")]
+    pub snapshots: Option<PathBuf>,
+    /// Clusters at a time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "How")]
+    pub jobs: u32,
+    /// Stop at the first unexpected result
+    #[arg(long, help_heading = "How")]
+    pub fail_fast: bool,
+    /// A SHOULD counts like a MUST
+    #[arg(long, help_heading = "How")]
+    pub strict: bool,
+    /// Leave the folders of clusters where they are
+    #[arg(long, help_heading = "How")]
+    pub keep: bool,
+    /// Install what is missing first, system packages too
+    #[arg(long, help_heading = "How")]
+    pub install: bool,
+    /// Show the checks and stop
+    #[arg(long, help_heading = "How")]
+    pub dry_run: bool,
+    /// The day by which expectations expire (YYYY-MM-DD)
+    #[arg(long, value_name = "DATE", help_heading = "How")]
+    pub today: Option<String>,
+    /// The result file; one that exists is moved to .old
+    #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl", help_heading = "Output")]
+    pub results: PathBuf,
+    /// How results are shown
+    #[arg(long, value_enum, default_value = "pretty", help_heading = "Output")]
+    pub format: RunFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub select: Select,
+    /// How the list is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Id of a check or of a requirement
+    pub id: String,
+    /// A checkout of the specifications, for the sentences themselves
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS")]
+    pub specs: Option<PathBuf>,
+    /// More vectors, beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub vectors: Vec<PathBuf>,
+    /// Results whose outcomes are shown
+    #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl")]
+    pub results: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BlessArgs {
+    /// Globs over check ids
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// The result file with the observations
+    #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl")]
+    pub results: PathBuf,
+    /// The store to write to
+    #[arg(long, value_name = "DIR", default_value = "tests/snapshots")]
+    pub snapshots: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct FillArgs {
+    /// Vector files; none: every file below vectors/
+    pub files: Vec<PathBuf>,
+    /// Change nothing; fail where a file would change
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BaselineArgs {
+    #[command(subcommand)]
+    pub command: BaselineCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// Write an entry for every unexpected failure of a result file
+    Init(BaselineFile),
+    /// Add entries for failures that have none
+    Update(BaselineFile),
+    /// Remove entries that nothing matches any more
+    Prune(BaselineFile),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BaselineFile {
+    /// The result file
+    #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl")]
+    pub results: PathBuf,
+    /// The ledger
+    #[arg(long, short, value_name = "FILE", default_value = "tests/expectations/baseline.yaml")]
+    pub output: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The result file
+    pub results: PathBuf,
+    /// How it is shown
+    #[arg(long, value_enum, default_value = "pretty")]
+    pub format: RunFormat,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// The earlier result file
+    pub old: PathBuf,
+    /// The later result file
+    pub new: PathBuf,
+    /// Exit code 1 where the later one has failures that the earlier one had not
+    #[arg(long, value_name = "WHAT", value_parser = ["new"])]
+    pub fail_on: Option<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum SpecCommand {
+    /// Which requirements a run covered
+    Coverage {
+        /// The result file
+        results: PathBuf,
+        /// How it is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: TextOrJson,
+        /// Only this specification
+        #[arg(long = "spec", value_name = "NAME")]
+        specs_named: Vec<String>,
+    },
+    /// What upstream's vector files in a checkout give
+    Import {
+        /// A checkout of the specifications, any part of it
+        #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS")]
+        specs: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct AdapterArgs {
+    #[command(subcommand)]
+    pub command: Option<AdapterCommand>,
+    /// Built-in adapter to be, on stdin and stdout
+    #[arg(required = true)]
+    pub name: Option<String>,
+    /// Options of that adapter
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum AdapterCommand {
+    /// Test an adapter against the protocol
+    Check {
+        /// A built-in name, else a command (one argument, split like shell words)
+        adapter: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct InstallArgs {
+    /// What to install, NAME or NAME@VERSION; none: everything that `run --install` needs
+    pub names: Vec<String>,
+    /// Install system packages too (apt, as root or with passwordless sudo)
+    #[arg(long)]
+    pub apt: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// Where the file goes
+    #[arg(default_value = "lnconform.yaml")]
+    pub file: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// How it is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CleanArgs {
+    /// Show what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaName {
+    Vector,
+    Scenario,
+    Topology,
+    Result,
+    Adapter,
+    Expectations,
+    Catalogue,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SchemaArgs {
+    /// Which file's schema
+    pub name: SchemaName,
+}

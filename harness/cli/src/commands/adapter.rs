@@ -1,0 +1,45 @@
+//! `adapter NAME` and `adapter check`.
+
+use crate::failure::{Done, Failure, print};
+use lnconform_adapters::check;
+use lnconform_adapters::registry::{BUILTINS, nearest, resolve_check};
+use lnconform_engine::run::exit;
+
+/// Is a built-in adapter on standard input and output.
+pub fn be(name: &str, rest: &[String]) -> Done {
+    let ended = match name {
+        "reference" => lnconform_adapter_reference::run(rest),
+        "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
+        _ => {
+            let names = BUILTINS.iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
+            let near = nearest(name).map(|n| format!(" (did you mean `{n}`?)"));
+            return Err(Failure::usage(format!(
+                "there is no built-in adapter `{name}`{}; built in: {names}",
+                near.unwrap_or_default()
+            )));
+        }
+    };
+    match ended {
+        Ok(()) => Ok(exit::OK),
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => Err(Failure::usage(e)),
+        // The harness has gone away: nobody is left to tell.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(exit::OK),
+        Err(e) => Err(Failure::environment(e)),
+    }
+}
+
+/// Tests an adapter against the protocol, a verdict a line.
+pub fn check(adapter: &str) -> Done {
+    let this = std::env::current_exe().map_err(Failure::environment)?;
+    let resolved = resolve_check(adapter).map_err(Failure::usage)?;
+    let mut accepted = true;
+    for (_, launch) in resolved.launches(&this, "check", 0) {
+        let verdicts = check::check(&launch, &check::Options::default(), |verdict| {
+            print(check::line(verdict));
+        })
+        .map_err(Failure::environment)?;
+        print(check::summary(&verdicts));
+        accepted &= check::accepted(&verdicts);
+    }
+    Ok(if accepted { exit::OK } else { exit::UNEXPECTED })
+}

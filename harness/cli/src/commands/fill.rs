@@ -1,0 +1,55 @@
+//! `fill`: expected values from the reference.
+
+use crate::args::FillArgs;
+use crate::failure::{Done, Failure, print};
+use lnconform_spec::Catalogue;
+use lnconform_vectors::load::{Options, Root, Vectors};
+use lnconform_vectors::{fill as filling, file::VectorFile};
+use std::path::{Path, PathBuf};
+
+/// Fills files, or says which would change.
+pub fn fill(args: &FillArgs) -> Done {
+    let root = Path::new("vectors");
+    if !root.is_dir() {
+        return Err(Failure::usage("there is no vectors/ here; `fill` works in a checkout"));
+    }
+    let catalogue = Catalogue::open(Path::new("specs/catalogue").is_dir().then_some(Path::new("specs")))?;
+    let options = Options { requirements: Some(&catalogue), unfilled: true, ..Options::default() };
+    let set = Vectors::load(&[Root::BuiltIn(root.to_owned())], &[], &options)?;
+    let files: Vec<PathBuf> = if args.files.is_empty() {
+        set.cases.iter().filter(|c| c.line == 1).map(|c| c.file.clone()).collect()
+    } else {
+        args.files.clone()
+    };
+    let reference = lnconform_adapter_reference::Reference::default();
+    let generator = filling::Generator { version: env!("CARGO_PKG_VERSION"), seed: None };
+    let mut changed = 0;
+    for file in files {
+        let text = lnconform_yaml::read(&file)?;
+        let own: VectorFile = lnconform_yaml::from_str(&file, &text)?;
+        if !filling::wants(&own) {
+            continue;
+        }
+        let same = |c: &&lnconform_vectors::case::Case| {
+            c.file == file || c.file.canonicalize().ok() == file.canonicalize().ok()
+        };
+        let case = set.cases.iter().find(same).ok_or_else(|| {
+            Failure::usage(format!("{} is no vector below vectors/", file.display()))
+        })?;
+        let new = filling::fill(&file, &text, case, |op, input| reference.answer(op, input), &generator)?;
+        if new == text {
+            continue;
+        }
+        changed += 1;
+        if args.check {
+            print(format!("{}: would change", file.display()));
+        } else {
+            std::fs::write(&file, new).map_err(|e| {
+                Failure::environment(format!("{} cannot be written: {e}", file.display()))
+            })?;
+            print(file.display());
+        }
+    }
+    print(format!("{changed} {}", if args.check { "would change" } else { "changed" }));
+    Ok(u8::from(args.check && changed > 0))
+}

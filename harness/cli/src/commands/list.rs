@@ -1,0 +1,55 @@
+//! `list`: the checks a run would make.
+
+use crate::args::{ListArgs, TextOrJson};
+use crate::config::Config;
+use crate::failure::{Done, Failure, print};
+use crate::world::{World, merge, participants, selection};
+use lnconform_adapters::Limits;
+use lnconform_engine::plan::{Participant, Plan, plan};
+use lnconform_engine::run::check_requirements;
+use lnconform_vectors::case::Case;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Lists them.
+pub fn list(args: &ListArgs) -> Done {
+    let select = merge(&args.select, &Config::find()?)?;
+    let world = World::load(select.specs.as_deref(), &select.vectors)?;
+    let people = participants(&select, "list", 0, &Limits::default(), false)?;
+    let selection = selection(&select, select.seed.unwrap_or(0))?;
+    let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
+    show(&world.set.cases, &people, &plan, args.format);
+    Ok(0)
+}
+
+/// A line for each check, or one JSON object.
+pub fn show(cases: &[Case], people: &[Participant], plan: &Plan, format: TextOrJson) {
+    let mut takers: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for unit in plan.units.iter().filter(|u| u.attempt == 1) {
+        takers.entry(unit.case).or_default().push(unit.who_text(people));
+    }
+    let mut checks = 0;
+    let mut list: Vec<Value> = Vec::new();
+    for (place, who) in &takers {
+        let case = &cases[*place];
+        let lane = lnconform_engine::plan::lane(case);
+        for (id, requirements) in check_requirements(case) {
+            checks += 1;
+            match format {
+                TextOrJson::Text => print(format!("{id}  {}", who.join(" "))),
+                TextOrJson::Json => list.push(json!({
+                    "id": id, "lane": lane, "requirements": requirements, "implementations": who,
+                })),
+            }
+        }
+    }
+    match format {
+        TextOrJson::Json => print(json!({"checks": list})),
+        TextOrJson::Text => {
+            eprintln!("{checks} checks");
+            if plan.slow_left_out > 0 {
+                eprintln!("{} slow vectors are left out: `--slow` takes them", plan.slow_left_out);
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! One module a command, or a family of them.
+
+pub mod adapter;
+pub mod baseline;
+pub mod bless;
+pub mod clean;
+pub mod explain;
+pub mod fill;
+pub mod init;
+pub mod list;
+pub mod provision;
+pub mod report;
+pub mod run;
+pub mod schema;
+pub mod spec;

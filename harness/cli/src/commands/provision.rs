@@ -1,0 +1,98 @@
+//! `install` and `doctor`.
+
+use crate::args::{DoctorArgs, InstallArgs, TextOrJson};
+use crate::failure::{Done, Failure, print};
+use lnconform_regtest::provision;
+use serde_json::json;
+use std::time::Instant;
+
+/// What `install` without names, and `run --install`, get.
+pub const DEFAULT: &[&str] = &["bitcoind"];
+
+/// Installs into the cache.
+pub fn install(args: &InstallArgs) -> Done {
+    let defaults: Vec<String> = DEFAULT.iter().map(|n| (*n).to_owned()).collect();
+    let names = if args.names.is_empty() { &defaults } else { &args.names };
+    for name in names {
+        let mut lines = Lines::default();
+        let found = provision::install(name, args.apt, &mut |p| lines.tell(&p))
+            .map_err(Failure::environment)?;
+        print(format!("{} {} at {} ({})", found.name, found.version, found.path.display(), found.from));
+    }
+    Ok(0)
+}
+
+/// Progress as lines on standard error: each phase once, and a long one every ten percent.
+#[derive(Default)]
+pub struct Lines {
+    last: Option<(String, Option<u8>)>,
+    since: Option<Instant>,
+}
+
+impl Lines {
+    /// Shows a step.
+    pub fn tell(&mut self, progress: &provision::install::Progress) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let step = (progress.phase.to_string(), progress.percent.map(|p| p / 10));
+        if self.last.as_ref() == Some(&step) {
+            return;
+        }
+        self.last = Some(step);
+        let percent = progress.percent.map(|p| format!(" {p} %")).unwrap_or_default();
+        eprintln!(
+            "install {}: {}{percent}: {} ({} s)",
+            progress.name,
+            progress.phase,
+            progress.message,
+            since.elapsed().as_secs()
+        );
+    }
+}
+
+/// Shows what is here and what is missing.
+pub fn doctor(args: &DoctorArgs) -> Done {
+    let programs = provision::doctor();
+    let builtins = lnconform_adapters::registry::BUILTINS;
+    let mut problems: Vec<String> = programs.iter().flat_map(|d| d.problems.clone()).collect();
+    if let Ok(ledger) = lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(".")) {
+        problems.extend(ledger.unexplained().map(|e| {
+            format!("{}: the reason of an expected failure is still open; say why it fails", e.place())
+        }));
+    }
+    let leftovers = lnconform_regtest::clean::plan();
+    if !leftovers.is_empty() {
+        problems.push(format!("{} things are left of killed runs: `lnconform clean`", leftovers.len()));
+    }
+    if args.format == TextOrJson::Json {
+        let mut list: Vec<_> = builtins
+            .iter()
+            .map(|b| {
+                json!({"name": b.name, "found": true, "version": env!("CARGO_PKG_VERSION"),
+                    "path": "built in", "install": ""})
+            })
+            .collect();
+        for program in &programs {
+            list.push(serde_json::to_value(program).map_err(Failure::harness)?);
+        }
+        print(json!({"implementations": list, "problems": problems}));
+        return Ok(0);
+    }
+    for builtin in builtins {
+        print(format!("{:<12} built in: {}", builtin.name, builtin.about));
+    }
+    for program in &programs {
+        match (&program.version, &program.path) {
+            (Some(version), Some(path)) => {
+                print(format!("{:<12} {version} at {}", program.name, path.display()));
+            }
+            _ => print(format!("{:<12} not installed: {}", program.name, program.install)),
+        }
+    }
+    if problems.is_empty() {
+        print("nothing is missing");
+    }
+    for problem in &problems {
+        print(format!("- {problem}"));
+    }
+    Ok(0)
+}

@@ -1,0 +1,54 @@
+//! `spec …`: catalogues against runs and upstream's vectors.
+
+use crate::args::TextOrJson;
+use crate::failure::{Done, Failure, print};
+use lnconform_engine::record::{Outcome, Record};
+use lnconform_engine::results;
+use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
+use std::path::Path;
+
+/// Which requirements a run covered.
+pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
+    let own = Path::new("specs");
+    let catalogue = Catalogue::open(own.join("catalogue").is_dir().then_some(own))?;
+    if let Some(unknown) = specs.iter().find(|s| !catalogue.specs().contains_key(*s)) {
+        let known = catalogue.specs().into_keys().collect::<Vec<_>>().join(", ");
+        return Err(Failure::usage(format!("there is no catalogue of `{unknown}`; there is {known}")));
+    }
+    let mut emitted: Vec<(String, Vec<String>, Outcome)> = Vec::new();
+    results::visit(file, |record| {
+        if let Record::Check(check) = record {
+            emitted.push((check.id, check.requirements, check.outcome));
+        }
+    })?;
+    let emitted = emitted.iter().map(|(check, requirements, outcome)| Emitted {
+        check,
+        requirements,
+        outcome: outcome.as_str(),
+    });
+    let mut coverage = count(&catalogue, emitted);
+    if !specs.is_empty() {
+        coverage.requirements.retain(|r| specs.contains(&r.spec));
+    }
+    match format {
+        TextOrJson::Json => print(serde_json::to_string(&coverage).map_err(Failure::harness)?),
+        TextOrJson::Text => print(coverage.table()),
+    }
+    Ok(0)
+}
+
+/// What upstream's files in a checkout give.
+pub fn import(dir: &Path) -> Done {
+    if !dir.is_dir() {
+        return Err(Failure::usage(format!("{} is no folder", dir.display())));
+    }
+    let rows = upstream::import(dir)?;
+    let mut cases = 0;
+    for row in &rows {
+        cases += row.cases;
+        let note = row.note.as_deref().map(|n| format!("  ({n})")).unwrap_or_default();
+        print(format!("{:>5}  {}  {}{note}", row.cases, row.file, row.operations.join(", ")));
+    }
+    print(format!("{cases:>5}  cases in {} files", rows.len()));
+    Ok(0)
+}

@@ -1,0 +1,68 @@
+//! Why a command ended without doing what it was asked to, and the exit code that says so.
+
+use lnconform_engine::run::exit;
+use lnconform_yaml::Diagnostic;
+use std::fmt;
+
+/// A command's failure: one or more lines for standard error, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of `exit`.
+    pub code: u8,
+    /// What to tell the user; whose fault it is and what to do.
+    pub lines: Vec<String>,
+}
+
+/// What a command answers: its exit code.
+pub type Done = Result<u8, Failure>;
+
+impl Failure {
+    /// A mistake in the command line or in a file of the user's: exit code 2.
+    pub fn usage(what: impl fmt::Display) -> Self {
+        Self { code: exit::USAGE, lines: vec![what.to_string()] }
+    }
+
+    /// Something is missing here, or the machine did not allow it: exit code 5.
+    pub fn environment(what: impl fmt::Display) -> Self {
+        Self { code: exit::COULD_NOT_RUN, lines: vec![what.to_string()] }
+    }
+
+    /// A fault of ours: exit code 6.
+    pub fn harness(what: impl fmt::Display) -> Self {
+        let line = format!("a fault of lnconform itself, please report it: {what}");
+        Self { code: exit::HARNESS, lines: vec![line] }
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::usage(diagnostic)
+    }
+}
+
+impl From<Vec<Diagnostic>> for Failure {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        let lines = diagnostics.iter().map(ToString::to_string).collect();
+        Self { code: exit::USAGE, lines }
+    }
+}
+
+impl From<lnconform_engine::results::ResultsError> for Failure {
+    fn from(error: lnconform_engine::results::ResultsError) -> Self {
+        Self { code: error.exit_code(), lines: vec![error.to_string()] }
+    }
+}
+
+impl From<lnconform_engine::snapshot::SnapshotError> for Failure {
+    fn from(error: lnconform_engine::snapshot::SnapshotError) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// Writes to standard output; a reader that has gone away (`| head`) ends the program quietly.
+pub fn print(text: impl fmt::Display) {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}

@@ -1,0 +1,65 @@
+//! `lnconform`: arguments, exit codes, wiring. What a command does lives in the rooms below.
+
+mod args;
+mod commands;
+mod config;
+mod failure;
+mod world;
+
+use args::{AdapterCommand, BaselineCommand, Cli, Command, SpecCommand};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistakes; everything else is the user's, exit code 2.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::List(args) => commands::list::list(&args),
+        Command::Explain(args) => commands::explain::explain(&args),
+        Command::Bless(args) => commands::bless::bless(&args),
+        Command::Fill(args) => commands::fill::fill(&args),
+        Command::Baseline(args) => match &args.command {
+            BaselineCommand::Init(file) => commands::baseline::init(file),
+            BaselineCommand::Update(file) => commands::baseline::update(file),
+            BaselineCommand::Prune(file) => commands::baseline::prune(file),
+        },
+        Command::Report(args) => commands::report::report(&args),
+        Command::Diff(args) => commands::report::diff(&args),
+        Command::Spec { command } => match &command {
+            SpecCommand::Coverage { results, format, specs_named } => {
+                commands::spec::coverage(results, *format, specs_named)
+            }
+            SpecCommand::Import { specs } => commands::spec::import(specs),
+        },
+        Command::Adapter(args) => match &args.command {
+            Some(AdapterCommand::Check { adapter }) => commands::adapter::check(adapter),
+            None => commands::adapter::be(args.name.as_deref().unwrap_or_default(), &args.rest),
+        },
+        Command::Install(args) => commands::provision::install(&args),
+        Command::Doctor(args) => commands::provision::doctor(&args),
+        Command::Init(args) => commands::init::init(&args),
+        Command::Clean(args) => commands::clean::clean(&args),
+        Command::Schema(args) => commands::schema::schema(&args),
+        Command::Reap { .. } => lnconform_regtest::reaper::main()
+            .map(|()| 0)
+            .map_err(Failure::harness),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            for line in &failure.lines {
+                eprintln!("lnconform: {line}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}

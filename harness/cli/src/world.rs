@@ -1,0 +1,292 @@
+//! What every command that knows about checks begins with: the vectors, upstream's cases, the
+//! catalogue, and who could take part.
+
+use crate::args::{LaneArg, Select};
+use crate::config::Config;
+use crate::failure::Failure;
+use lnconform_adapters::Limits;
+use lnconform_adapters::operations::is_node;
+use lnconform_adapters::registry::{self, BUILTINS, Kind, Resolved};
+use lnconform_engine::filter::Filters;
+use lnconform_engine::judge::Requirements;
+use lnconform_engine::plan::{Participant, Selection};
+use lnconform_engine::record::{Keyword, Lane};
+use lnconform_engine::results;
+use lnconform_engine::run::introduce;
+use lnconform_spec::upstream::{self, UpstreamProblem};
+use lnconform_spec::{Catalogue, Sources};
+use lnconform_vectors::load::{Options, Root, Set, Vectors};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Vectors, catalogue and texts.
+pub struct World {
+    /// Requirements.
+    pub catalogue: Catalogue,
+    /// Pins of the texts.
+    pub sources: Sources,
+    /// All cases, upstream's last.
+    pub set: Set,
+    /// Upstream files that could not be read as what their name says.
+    pub problems: Vec<UpstreamProblem>,
+    /// Id prefixes of upstream's files that are at hand.
+    pub upstream: BTreeSet<String>,
+}
+
+impl World {
+    /// Loads all of it.
+    ///
+    /// # Errors
+    /// Every mistake in the user's files.
+    pub fn load(specs: Option<&Path>, vectors: &[PathBuf]) -> Result<Self, Failure> {
+        let own = Path::new("specs");
+        let own = own.join("catalogue").is_dir().then_some(own);
+        let catalogue = Catalogue::open(own)?;
+        let sources = Sources::open(own)?;
+        let (cases, problems) = match specs {
+            Some(dir) if !dir.is_dir() => {
+                return Err(Failure::usage(format!(
+                    "{} is no folder; `--specs` (or LNCONFORM_SPECS) names a checkout of the specifications",
+                    dir.display()
+                )));
+            }
+            Some(dir) => upstream::cases(dir)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        let mut roots = vec![Root::built_in(Path::new("."))];
+        for dir in vectors {
+            if !dir.is_dir() {
+                return Err(Failure::usage(format!(
+                    "{} is no folder; `--vectors` names a folder of vector files",
+                    dir.display()
+                )));
+            }
+            roots.push(Root::Added(dir.clone()));
+        }
+        let options = Options { requirements: Some(&catalogue), ..Options::default() };
+        let set = Vectors::load(&roots, &cases, &options)?;
+        let upstream = cases.iter().filter_map(|c| file_prefix(&c.id)).collect();
+        Ok(Self { catalogue, sources, set, problems, upstream })
+    }
+}
+
+/// `upstream/bolt12/offers-test` of `upstream/bolt12/offers-test/SLUG~HASH/step`.
+fn file_prefix(id: &str) -> Option<String> {
+    let slug = id.find('~')?;
+    let end = id[..slug].rfind('/')?;
+    Some(id[..end].to_owned())
+}
+
+/// The catalogue as the judge sees it.
+pub struct Keywords<'a>(pub &'a Catalogue);
+
+impl Requirements for Keywords<'_> {
+    fn keyword(&self, id: &str) -> Option<Keyword> {
+        self.0.keyword_class(id).map(|class| match class {
+            lnconform_spec::catalogue::Class::Must => Keyword::Must,
+            lnconform_spec::catalogue::Class::Should => Keyword::Should,
+            lnconform_spec::catalogue::Class::May => Keyword::May,
+        })
+    }
+}
+
+/// What was asked for, with the configuration file's answers where the command line is silent.
+pub fn merge(select: &Select, config: &Config) -> Result<Select, Failure> {
+    let mut select = select.clone();
+    if let Some(set) = &select.set {
+        select.filters.extend_from_slice(config.set(set).map_err(Failure::usage)?);
+    } else if select.filters.is_empty()
+        && let Some(default) = config.sets.get("default")
+        // `**` is everything: leaving it out keeps the run unfiltered.
+        && default != &["**"]
+    {
+        select.filters.clone_from(default);
+    }
+    if select.adapters.is_empty() {
+        select.adapters.clone_from(&config.adapters);
+    }
+    if select.specs.is_none() {
+        select.specs.clone_from(&config.specs);
+    }
+    // An empty LNCONFORM_SPECS means none.
+    select.specs.take_if(|dir| dir.as_os_str().is_empty());
+    select.vectors.extend(config.vectors.iter().cloned());
+    Ok(select)
+}
+
+/// Whether nothing narrows the run.
+pub fn unfiltered(select: &Select) -> bool {
+    select.filters.is_empty()
+        && matches!(select.lane, None | Some(LaneArg::All))
+        && select.adapters.is_empty()
+        && select.roles.is_empty()
+        && select.specs_named.is_empty()
+        && select.requirement.is_empty()
+        && select.tags.is_empty()
+        && select.failed.is_none()
+        && select.shard.is_none()
+}
+
+/// The selection for the planner.
+///
+/// # Errors
+/// Mistakes in filters, shards, roles, or the file of `--failed`.
+pub fn selection(select: &Select, seed: u64) -> Result<Selection, Failure> {
+    let mut roles: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for given in &select.roles {
+        let (role, name) = given.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("`--role {given}`: write ROLE=NAME, such as payer=ldk-node"))
+        })?;
+        roles.entry(role.to_owned()).or_default().push(name.to_owned());
+    }
+    let failed = select
+        .failed
+        .as_deref()
+        .map(|file| {
+            let mut failed = std::collections::HashSet::new();
+            results::visit(file, |record| {
+                if let lnconform_engine::record::Record::Check(check) = record
+                    && !check.expected
+                {
+                    failed.insert((check.id.clone(), check.who()));
+                }
+            })?;
+            Ok::<_, Failure>(failed)
+        })
+        .transpose()?;
+    Ok(Selection {
+        lane: match select.lane {
+            Some(LaneArg::Codec) => Some(Lane::Codec),
+            Some(LaneArg::Cluster) => Some(Lane::Cluster),
+            Some(LaneArg::All) | None => None,
+        },
+        filters: Filters::parse(&select.filters).map_err(Failure::usage)?,
+        specs: select.specs_named.clone(),
+        requirements: select.requirement.clone(),
+        tags: select.tags.clone(),
+        slow: select.slow,
+        failed,
+        roles,
+        shard: select.shard.as_deref().map(shard).transpose()?,
+        repeat: select.repeat.max(1),
+        shuffle: select.shuffle,
+        seed,
+    })
+}
+
+fn shard(text: &str) -> Result<(u32, u32), Failure> {
+    text.split_once('/')
+        .and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)))
+        .filter(|(k, n)| (1..=*n).contains(k))
+        .ok_or_else(|| {
+            Failure::usage(format!("`--shard {text}`: write K/N with K from 1 to N, such as 1/4"))
+        })
+}
+
+/// Everybody who takes part: those of `--adapter`, else the built-in ones, and whoever `--require`
+/// and `--role` name. Foreign adapters are asked who they are, since only their `hello` says
+/// whether they drive a node; with `ask_all`, everybody is.
+///
+/// # Errors
+/// A name that is not built in and has no command.
+pub fn participants(
+    select: &Select,
+    run: &str,
+    seed: u64,
+    limits: &Limits,
+    ask_all: bool,
+) -> Result<Vec<Participant>, Failure> {
+    let this = std::env::current_exe().map_err(|e| {
+        Failure::environment(format!("the path of this program is not known here: {e}"))
+    })?;
+    let mut people: Vec<Participant> = Vec::new();
+    let mut take = |resolved: Resolved, named: bool| {
+        let row = resolved.row();
+        match people.iter_mut().find(|p| p.name == row) {
+            Some(known) => known.named |= named,
+            None => people.push(participant(&resolved, named, &this, run, seed)),
+        }
+    };
+    for given in &select.adapters {
+        take(resolve(given)?, true);
+    }
+    if select.adapters.is_empty() {
+        for builtin in BUILTINS.iter().filter(|b| b.default) {
+            take(resolve(builtin.name)?, false);
+        }
+    }
+    for given in &select.require {
+        take(resolve(given)?, true);
+    }
+    for (_, name) in select.roles.iter().filter_map(|r| r.split_once('=')) {
+        // A foreign one stands in `--adapter` with its command; here its name is enough.
+        if !select.adapters.iter().any(|a| a.split('=').next() == Some(name)) {
+            take(resolve(name)?, true);
+        }
+    }
+    let (mut ask, mut known): (Vec<_>, Vec<_>) =
+        people.into_iter().enumerate().partition(|(_, p)| ask_all || !p.builtin);
+    let mut asked: Vec<Participant> = ask.iter().map(|(_, p)| p.clone()).collect();
+    introduce(&mut asked, limits);
+    for ((_, slot), mut answered) in ask.iter_mut().zip(asked) {
+        if !answered.builtin {
+            if !answered.operations.contains("node.start") {
+                // One that could not be asked is shown in the codec lane.
+                answered.node = None;
+            } else if answered.operations.iter().all(|o| is_node(o)) {
+                answered.codec = None;
+            }
+        }
+        *slot = answered;
+    }
+    known.append(&mut ask);
+    known.sort_by_key(|(place, _)| *place);
+    Ok(known.into_iter().map(|(_, p)| p).collect())
+}
+
+fn resolve(given: &str) -> Result<Resolved, Failure> {
+    let resolved = registry::resolve(given).map_err(Failure::usage)?;
+    if resolved.version.is_some() && resolved.builtin().is_some_and(|b| b.needs.is_empty()) {
+        return Err(Failure::usage(format!(
+            "`{given}`: {} is built into this binary in one version; leave `@…` away",
+            resolved.name
+        )));
+    }
+    Ok(resolved)
+}
+
+fn participant(resolved: &Resolved, named: bool, this: &Path, run: &str, seed: u64) -> Participant {
+    Participant {
+        name: resolved.row(),
+        codec: resolved.launch(Kind::Codec, this, run, seed),
+        node: resolved.launch(Kind::Node, this, run, seed),
+        named,
+        builtin: resolved.builtin().is_some(),
+        version: String::new(),
+        operations: BTreeSet::new(),
+        dialects: BTreeSet::new(),
+        unavailable: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_read_strictly() {
+        assert_eq!(shard("2/3").unwrap(), (2, 3));
+        for wrong in ["0/3", "4/3", "1", "a/b", "1/0"] {
+            assert!(shard(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn upstream_files_have_prefixes() {
+        assert_eq!(
+            file_prefix("upstream/bolt12/offers-test/minimal~01234567").as_deref(),
+            Some("upstream/bolt12/offers-test")
+        );
+        assert_eq!(file_prefix("bolt01/x"), None);
+    }
+}
