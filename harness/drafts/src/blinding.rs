@@ -129,6 +129,8 @@ pub struct Built {
     pub path: BlindedPath,
     /// Each hop's path key.
     pub path_keys: Vec<Point>,
+    /// The secret behind each hop's path key.
+    pub path_secrets: Vec<SecretKey>,
     /// Each hop's shared secret.
     pub shared_secrets: Vec<[u8; 32]>,
 }
@@ -163,6 +165,7 @@ pub fn build(session_key: &SecretKey, hops: &[(PublicKey, Vec<u8>)]) -> Result<B
             hops: Vec::with_capacity(hops.len()),
         },
         path_keys: Vec::with_capacity(hops.len()),
+        path_secrets: Vec::with_capacity(hops.len()),
         shared_secrets: Vec::with_capacity(hops.len()),
     };
     for (node_id, data) in hops {
@@ -174,6 +177,7 @@ pub fn build(session_key: &SecretKey, hops: &[(PublicKey, Vec<u8>)]) -> Result<B
             encrypted_data: encrypt(&rho(&shared_secret), data),
         });
         built.path_keys.push(path_key);
+        built.path_secrets.push(secret);
         built.shared_secrets.push(shared_secret);
         secret = keys::multiply_secret(&secret, keys::sha256(&[&path_key, &shared_secret]))?;
     }

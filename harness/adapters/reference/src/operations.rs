@@ -29,6 +29,7 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("bolt12.verify", bolt12_verify),
     ("onion.build", onion_build),
     ("onion.peel", onion_peel),
+    ("onion.peel_route", onion_peel_route),
     ("blinded_path.build", blinded_path_build),
     ("blinded_path.unblind", blinded_path_unblind),
     ("features.decode", features_decode),
@@ -225,7 +226,7 @@ fn path(path: &blinding::BlindedPath) -> Value {
     let hops = path.hops.iter().map(|hop| {
         json!({
             "blinded_node_id": hex(hop.blinded_node_id),
-            "encrypted_data": hex(&hop.encrypted_data),
+            "encrypted_recipient_data": hex(&hop.encrypted_data),
         })
     });
     json!({
@@ -299,7 +300,10 @@ fn bolt12_verify(rules: &Rules, params: &Value) -> Outcome {
     let signature = p.array::<64>("signature")?;
     let hash = signed_hash(rules, p)?;
     let valid = merkle::verify(&hash, &key, &signature);
-    Ok(ResultObject::new().with("valid", valid).done())
+    Ok(ResultObject::new()
+        .with("valid", valid)
+        .with("digest", hex(hash))
+        .done())
 }
 
 fn secret_key(p: Params<'_>, name: &str) -> Result<SecretKey, OpError> {
@@ -396,6 +400,49 @@ fn onion_peel(rules: &Rules, params: &Value) -> Outcome {
         .done())
 }
 
+/// Peels an onion hop by hop, the next onion going to the next of `node_secrets`, and answers what
+/// every hop reads: `payloads` (behind their lengths) and `shared_secrets`. The last secret must be
+/// the final hop's.
+fn onion_peel_route(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let secrets = p.list("node_secrets")?;
+    let associated_data = p.maybe("associated_data", Params::hex)?.unwrap_or_default();
+    let mut packet = Some(p.hex("onion")?);
+    let (mut payloads, mut shared_secrets) = (Vec::new(), Vec::new());
+    for (at, secret) in secrets.iter().enumerate() {
+        let one = json!({ "node_secrets": secret });
+        let node_secret = secret_key(Params::new(&one), "node_secrets")?;
+        let Some(onion) = packet.take() else {
+            return Err(OpError::invalid(format!(
+                "the route ends at hop {}, and {} node_secrets were given",
+                at - 1,
+                secrets.len()
+            )));
+        };
+        let context = onion::Context {
+            associated_data: &associated_data,
+            size: None,
+            path_key: None,
+        };
+        let peeled = onion::peel(rules, &node_secret, &onion, context).map_err(|e| OpError {
+            hop: u32::try_from(at).ok(),
+            ..onion_error(e)
+        })?;
+        payloads.push(hex(onion::frame(&peeled.payload)));
+        shared_secrets.push(hex(peeled.shared_secret));
+        packet = peeled.next;
+    }
+    if packet.is_some() {
+        return Err(OpError::invalid(
+            "the last of node_secrets is not the final hop's",
+        ));
+    }
+    Ok(ResultObject::new()
+        .with("payloads", payloads)
+        .with("shared_secrets", shared_secrets)
+        .done())
+}
+
 fn blinded_path_build(_: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
     let session_key = secret_key(p, "session_key")?;
@@ -411,6 +458,10 @@ fn blinded_path_build(_: &Rules, params: &Value) -> Outcome {
         .map_err(|e| OpError::invalid(e.to_string()))?;
     result["path"] = hex(encoded).into();
     result["path_keys"] = hexes(&built.path_keys);
+    let secrets = built.path_secrets.iter().map(|s| hex(s.secret_bytes()));
+    result["path_secrets"] = secrets.collect();
+    let rhos = built.shared_secrets.iter().map(|s| hex(blinding::rho(s)));
+    result["rhos"] = rhos.collect();
     result["shared_secrets"] = hexes(&built.shared_secrets);
     Ok(result)
 }
@@ -432,12 +483,10 @@ fn blinded_path_unblind(rules: &Rules, params: &Value) -> Outcome {
         .with("records", shown(&read.records))
         .with("shared_secret", hex(read.shared_secret))
         .with("blinded_secret", hex(read.blinded_secret.secret_bytes()))
-        .with("next_path_key", hex(read.next_path_key))
-        .maybe(
-            "next_path_key_override",
-            read.next_path_key_override.map(hex),
-        )
-        .with("forward_path_key", hex(read.forward_path_key()))
+        .with("rho", hex(blinding::rho(&read.shared_secret)))
+        // What is to be sent on: the builder's override where the data holds one.
+        .with("next_path_key", hex(read.forward_path_key()))
+        .with("derived_path_key", hex(read.next_path_key))
         .done())
 }
 

@@ -143,10 +143,10 @@ fn a_signature_verifies_with_either_form_of_the_key() {
     params["signature"] = ok("bolt12.sign", params.clone())["signature"].clone();
     for public_key in [key(7), key(7)[2..].to_owned()] {
         params["public_key"] = json!(public_key);
-        assert_eq!(ok("bolt12.verify", params.clone()), json!({"valid": true}));
+        assert_eq!(ok("bolt12.verify", params.clone())["valid"], true);
     }
     params["field_name"] = json!("other");
-    assert_eq!(ok("bolt12.verify", params.clone()), json!({"valid": false}));
+    assert_eq!(ok("bolt12.verify", params.clone())["valid"], false);
     params["public_key"] = json!("00");
     assert!(
         refused(&Reference::default(), "bolt12.verify", params)
@@ -201,11 +201,11 @@ fn a_blinded_path_is_built_and_read() {
     assert_eq!(built["first_node_id"], json!(key(1)));
     let mut params = json!({
         "node_secret": "01".repeat(32), "path_key": built["first_path_key"],
-        "encrypted_recipient_data": built["hops"][0]["encrypted_data"],
+        "encrypted_recipient_data": built["hops"][0]["encrypted_recipient_data"],
     });
     let read = ok("blinded_path.unblind", params.clone());
     assert_eq!(read["tlvs"], "060109");
-    assert_eq!(read["next_path_key"], read["forward_path_key"]);
+    assert_eq!(read["next_path_key"], read["derived_path_key"]);
     params
         .as_object_mut()
         .unwrap()

@@ -394,7 +394,7 @@ fn route_blinding_trace() {
             hop.get("next_path_key_override")
         );
         if let Some(next) = unblind.get(at + 1) {
-            assert_eq!(read["forward_path_key"], next["path_key"]);
+            assert_eq!(read["next_path_key"], next["path_key"]);
         }
     }
     println!("upstream: {} hops of a blinded route", unblind.len());

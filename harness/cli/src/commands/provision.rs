@@ -3,6 +3,7 @@
 use crate::args::{DoctorArgs, InstallArgs, TextOrJson};
 use crate::failure::{Done, Failure, print};
 use lnconform_regtest::provision;
+use lnconform_report::Progress;
 use serde_json::json;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ pub fn install(args: &InstallArgs) -> Done {
     let defaults: Vec<String> = DEFAULT.iter().map(|n| (*n).to_owned()).collect();
     let names = if args.names.is_empty() { &defaults } else { &args.names };
     for name in names {
-        let mut lines = Lines::default();
+        let mut lines = Lines::with(Progress::new(0));
         let found = provision::install(name, args.apt, &mut |p| lines.tell(&p))
             .map_err(Failure::environment)?;
         print(format!("{} {} at {} ({})", found.name, found.version, found.path.display(), found.from));
@@ -22,30 +23,34 @@ pub fn install(args: &InstallArgs) -> Done {
     Ok(0)
 }
 
-/// Progress as lines on standard error: each phase once, and a long one every ten percent.
-#[derive(Default)]
+/// Progress as lines: each phase once, and a long one every ten percent.
 pub struct Lines {
+    progress: Progress,
     last: Option<(String, Option<u8>)>,
-    since: Option<Instant>,
+    since: Instant,
 }
 
 impl Lines {
+    /// Lines beside the progress of a run.
+    pub fn with(progress: Progress) -> Self {
+        Self { progress, last: None, since: Instant::now() }
+    }
+
     /// Shows a step.
-    pub fn tell(&mut self, progress: &provision::install::Progress) {
-        let since = *self.since.get_or_insert_with(Instant::now);
+    pub fn tell(&mut self, progress: &provision::Progress) {
         let step = (progress.phase.to_string(), progress.percent.map(|p| p / 10));
         if self.last.as_ref() == Some(&step) {
             return;
         }
         self.last = Some(step);
         let percent = progress.percent.map(|p| format!(" {p} %")).unwrap_or_default();
-        eprintln!(
+        self.progress.note(&format!(
             "install {}: {}{percent}: {} ({} s)",
             progress.name,
             progress.phase,
             progress.message,
-            since.elapsed().as_secs()
-        );
+            self.since.elapsed().as_secs()
+        ));
     }
 }
 

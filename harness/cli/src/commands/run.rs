@@ -1,0 +1,236 @@
+//! `run`: everything wired together.
+
+use crate::args::{LaneArg, RunArgs, TextOrJson};
+use crate::commands::{list, provision as installing, report::Screen};
+use crate::config::Config;
+use crate::failure::{Done, Failure};
+use crate::world::{Keywords, World, merge, participants, selection, unfiltered};
+use lnconform_adapters::Limits;
+use lnconform_engine::ledger::{self, Ledger};
+use lnconform_engine::plan::{Plan, Who, plan};
+use lnconform_engine::record::Run;
+use lnconform_engine::record::Record;
+use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
+use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
+use lnconform_engine::snapshot::SnapshotStore;
+use lnconform_engine::wait::Stop;
+use lnconform_regtest::provision::{self, Lookup};
+use lnconform_regtest::reaper::{self, Reaper};
+use lnconform_regtest::run::RunDir;
+use lnconform_report::Progress;
+use std::path::{Path, PathBuf};
+
+/// Runs checks.
+pub fn run(args: &RunArgs) -> Done {
+    let config = Config::find()?;
+    let select = merge(&args.select, &config)?;
+    let world = World::load(select.specs.as_deref(), &select.vectors)?;
+    let today = match &args.today {
+        Some(text) => ledger::date(text).map_err(|e| Failure::usage(format!("--today: {e}")))?,
+        None => ledger::today(),
+    };
+    let mut expectations = config.expectations.clone();
+    expectations.extend(args.expectations.iter().cloned());
+    let mut ledger = Ledger::find(&expectations, Path::new("."))?;
+    let snapshots = SnapshotStore::find(args.snapshots.as_deref(), Path::new("."));
+    let redactions = snapshots.redactions()?;
+    let seed = select.seed.unwrap_or_else(draw);
+    let id = format!("{:08x}{:04x}", draw() as u32, std::process::id() & 0xffff);
+    let limits = Limits::default();
+    let selection = selection(&select, seed)?;
+
+    // From here on processes are started: they, and the folder, go when this process goes.
+    let run_dir = RunDir::create(&id).map_err(Failure::environment)?;
+    let this = std::env::current_exe().map_err(Failure::environment)?;
+    let _reaper = Reaper::start(&this, &run_dir).map_err(|e| {
+        Failure::environment(format!("no process can be started here: {e}"))
+    })?;
+    let stop = Stop::default();
+    watch_signals(stop.clone())?;
+
+    let people = participants(&select, &id, seed, &limits, !args.dry_run)?;
+    let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
+    if args.dry_run {
+        list::show(&world.set.cases, &people, &plan, TextOrJson::Text);
+        return Ok(exit::OK);
+    }
+    if args.keep {
+        run_dir.keep();
+        eprintln!("lnconform: clusters stay in {}", run_dir.path().display());
+    }
+    ledger.set_versions(people.iter().map(|p| (p.name.clone(), p.version.clone())).collect());
+
+    let file = ResultWriter::create(&args.results)?;
+    let cluster_named = select.lane == Some(LaneArg::Cluster);
+    let progress = Progress::new(plan.units.len() as u64);
+    let bitcoind = bitcoind(&plan, args.install, cluster_named, progress.clone());
+    let header = Run {
+        format: FORMAT,
+        run: id.clone(),
+        harness: env!("CARGO_PKG_VERSION").into(),
+        vectors: world.set.hash.clone(),
+        specs: world.catalogue.specs(),
+        implementations: engine::header_implementations(&people),
+        seed: seed.to_string(),
+        machine: machine(),
+        started: jiff::Timestamp::now().to_string(),
+        command: std::env::args().collect(),
+        filtered: !unfiltered(&select),
+    };
+    let specs = world.catalogue.specs();
+    let keywords = Keywords(&world.catalogue);
+    let setup = Setup {
+        cases: &world.set.cases,
+        plan: &plan,
+        participants: &people,
+        requirements: &keywords,
+        ledger: &ledger,
+        snapshots: &snapshots,
+        redactions: &redactions,
+        specs: &specs,
+        unfiltered: unfiltered(&select),
+        upstream: world.upstream.clone(),
+        problems: world.problems.iter().map(|p| (p.id.clone(), format!("{}: {}", p.file, p.message))).collect(),
+        today,
+        strict: args.strict,
+        fail_fast: args.fail_fast,
+        jobs: args.jobs as usize,
+        keep: args.keep,
+        limits,
+        run_dir: &run_dir,
+        evidence: evidence(&args.results, &id),
+        rerun: rerun(args, &select.specs, &select.vectors, seed),
+    };
+    let mut out = Out { file, screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue) };
+    let summary = engine::run(&setup, bitcoind, header, &mut out, &stop);
+    // A terminal that has gone away changes no verdict.
+    let _ = out.screen.finish();
+    match out.file.finish() {
+        Ok(_) => Ok(summary.exit_code),
+        // Every result was shown; only the file is incomplete.
+        Err(e) => Err(Failure {
+            code: if summary.exit_code == exit::OK { e.exit_code() } else { summary.exit_code },
+            lines: vec![e.to_string()],
+        }),
+    }
+}
+
+/// The result file and the screen.
+struct Out<'a> {
+    file: ResultWriter,
+    screen: Screen<'a>,
+}
+
+impl Sink for Out<'_> {
+    fn record(&mut self, record: &Record) {
+        self.file.record(record);
+        self.screen.record(record);
+    }
+
+    fn tick(&mut self) {
+        self.file.tick();
+        self.screen.tick();
+    }
+}
+
+/// Looks for bitcoind, or begins to install it at once, so that it builds while the codec lane
+/// runs; the closure waits for it.
+fn bitcoind<'a>(plan: &Plan, install: bool, named: bool, progress: Progress) -> Bitcoind<'a> {
+    if !plan.units.iter().any(|u| matches!(u.who, Who::Roles(_))) {
+        let reason = "no scenario is planned".to_owned();
+        return Box::new(move || Err(Missing { reason, named: false }));
+    }
+    let found = match provision::find("bitcoind") {
+        Ok(Lookup::Found(found)) => Ok(found.path),
+        Ok(Lookup::Missing(missing)) => Err(missing.to_string()),
+        // What the user named in the environment is used or refused, and never passed over.
+        Err(e) => {
+            let reason = e.to_string();
+            return Box::new(move || Err(Missing { reason, named: true }));
+        }
+    };
+    match found {
+        Ok(path) => Box::new(move || Ok(path)),
+        Err(reason) if !install => Box::new(move || Err(Missing { reason, named })),
+        Err(_) => {
+            let building = std::thread::spawn(move || {
+                let mut lines = installing::Lines::with(progress);
+                let mut built = Err(String::new());
+                for name in installing::DEFAULT {
+                    built = provision::install(name, true, &mut |p| lines.tell(&p))
+                        .map(|found| found.path)
+                        .map_err(|e| e.to_string());
+                }
+                built
+            });
+            Box::new(move || match building.join() {
+                Ok(Ok(path)) => Ok(path),
+                Ok(Err(reason)) => Err(Missing { reason, named: true }),
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        }
+    }
+}
+
+/// Takes everything down on the first SIGINT or SIGTERM; the second ends this process at once.
+fn watch_signals(stop: Stop) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+        .map_err(|e| Failure::environment(format!("signals cannot be caught here: {e}")))?;
+    std::thread::spawn(move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            stop.set();
+            std::thread::spawn(|| {
+                eprintln!("lnconform: stopping; once more ends at once");
+                let killed = reaper::stop_all();
+                if !killed.is_empty() {
+                    eprintln!("lnconform: had to be killed: {}", killed.join(", "));
+                }
+            });
+        }
+        if signals.next().is_some() {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    });
+    Ok(())
+}
+
+/// Where the logs of failures go: beside the result file.
+fn evidence(results: &Path, run: &str) -> PathBuf {
+    results.parent().unwrap_or(Path::new("")).join("evidence").join(run)
+}
+
+/// What a rerun needs beside the check and who it runs on.
+fn rerun(args: &RunArgs, specs: &Option<PathBuf>, vectors: &[PathBuf], seed: u64) -> String {
+    let mut words = String::new();
+    let quoted = |path: &Path| {
+        let text = path.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    if let Some(dir) = specs {
+        words.push_str(&format!(" --specs {}", quoted(dir)));
+    }
+    for dir in vectors {
+        words.push_str(&format!(" --vectors {}", quoted(dir)));
+    }
+    for file in &args.expectations {
+        words.push_str(&format!(" --expectations {}", quoted(file)));
+    }
+    if args.strict {
+        words.push_str(" --strict");
+    }
+    format!("{words} --seed {seed}")
+}
+
+/// A number from the system's own randomness: every hasher is keyed with it.
+fn draw() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)
+}

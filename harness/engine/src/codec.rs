@@ -1,0 +1,175 @@
+//! The codec lane: one thread an adapter, requests pipelined, answers handed on as they come.
+
+use crate::judge::{Finding, answer_value};
+use crate::plan::{Participant, Unit};
+use crate::record::{Blame, Failure, Outcome};
+use crate::wait::Stop;
+use lnconform_adapters::{self as adapters, Fault, FaultKind, Limits, Supervised};
+use lnconform_protocol::Answer;
+use lnconform_vectors::case::{Body, Case, Codec};
+use lnconform_vectors::bindings::Bindings;
+use lnconform_vectors::matchers::{Checker, Verdict};
+use std::collections::BTreeMap;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// What came of one unit.
+#[derive(Debug)]
+pub struct Done {
+    /// Place of the unit in the plan.
+    pub unit: usize,
+    /// The answer, or what went wrong with the adapter.
+    pub answer: Result<Answer, Fault>,
+    /// From writing the request to reading the answer.
+    pub duration: Duration,
+}
+
+/// Requests that may be under way at one adapter at once.
+const WINDOW: usize = 256;
+
+/// Runs the units of one participant and hands each result on.
+///
+/// A unit that the run was stopped before is not handed on.
+pub fn run(
+    participant: &Participant,
+    units: &[(usize, &Unit)],
+    cases: &[Case],
+    limits: &Limits,
+    stop: &Stop,
+    done: &SyncSender<Done>,
+) {
+    let Some(launch) = participant.codec.clone() else { return };
+    let mut adapter = Supervised::new(launch, limits.clone());
+    let requests = units.iter().take_while(|_| !stop.is_set()).map(|(_, unit)| {
+        match &cases[unit.case].body {
+            Body::Codec(Codec { operation, input, .. }) => (operation.as_str(), input),
+            Body::Scenario(_) => ("", &serde_json::Value::Null),
+        }
+    });
+    // The receiver is gone only when the run has ended, so a failed send loses nothing.
+    let late = adapter.batch(requests, WINDOW, limits.codec, |place, answer, duration| {
+        let _ = done.send(Done { unit: units[place].0, answer, duration });
+    });
+    // A fault that no unanswered request bears is one result more, of the request it is about or
+    // else of the last one.
+    for late in late {
+        let place = late.index.unwrap_or(units.len() - 1);
+        let answer = Err(late.fault);
+        let _ = done.send(Done { unit: units[place].0, answer, duration: Duration::ZERO });
+    }
+    // Its answers are in; how it goes down is `adapter check`'s business.
+    let _ = adapter.shutdown();
+}
+
+/// Judges one answer by the vector.
+pub fn finding(
+    case: &Case,
+    checker: &Checker,
+    answer: &Result<Answer, Fault>,
+    duration: Duration,
+) -> Finding {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(fault) => return fault_finding(&case.id, &case.covers, fault, duration),
+    };
+    let base = Finding::passed(&case.id, &case.covers, duration);
+    match checker.check(answer, &Bindings::default()) {
+        Verdict::Pass => base,
+        Verdict::Unsupported(reason) => {
+            Finding { outcome: Outcome::Unsupported, message: Some(reason), ..base }
+        }
+        Verdict::Mismatch { want, got, message } => Finding {
+            failure: Some(failure(answer, &want)),
+            outcome: Outcome::Failed,
+            blame: Some(Blame::Implementation),
+            message: Some(message),
+            want: Some(want),
+            got: Some(got),
+            ..base
+        },
+    }
+}
+
+/// How an answer that was not the expected one differs, for the ledger: the error's own kind, or
+/// `accepted` for a result where an error was due, or `mismatch`.
+pub fn failure(answer: &Answer, want: &serde_json::Value) -> Failure {
+    let kind = |kind: &str| Failure { kind: Some(kind.to_owned()), ..Failure::default() };
+    match answer {
+        Answer::Error(e) => {
+            Failure { code: e.code, rule: e.rule.clone(), ..kind(e.kind.as_str()) }
+        }
+        _ if want.get("error").is_some() => kind("accepted"),
+        _ => kind("mismatch"),
+    }
+}
+
+/// A finding for an adapter that broke down: `failed` where it is the adapter's doing,
+/// `could-not-run` where it never said hello or does not exist.
+pub fn fault_finding(id: &str, covers: &[String], fault: &Fault, duration: Duration) -> Finding {
+    let absent = fault.could_not_run();
+    let kind = match fault.kind {
+        FaultKind::Died | FaultKind::DiedMidLine | FaultKind::ClosedStdout => "crash",
+        FaultKind::Hung => "hang",
+        _ => "protocol",
+    };
+    Finding {
+        failure: Some(Failure { kind: Some(kind.to_owned()), ..Failure::default() }),
+        outcome: if absent { Outcome::CouldNotRun } else { Outcome::Failed },
+        blame: Some(blame(fault)),
+        message: Some(fault.message.clone()),
+        log_tail: (!fault.stderr_tail.is_empty()).then(|| fault.stderr_tail.to_string()),
+        missing: absent,
+        ..Finding::passed(id, covers, duration)
+    }
+}
+
+/// Whose fault a fault is, in the words of the result file.
+pub fn blame(fault: &Fault) -> Blame {
+    match fault.blame {
+        adapters::Blame::Implementation => Blame::Implementation,
+        adapters::Blame::Environment => Blame::Environment,
+        adapters::Blame::Harness => Blame::Harness,
+    }
+}
+
+/// The observation of an answer: the whole of it, or what `observe` names.
+pub fn observation(codec: &Codec, answer: &Answer) -> serde_json::Value {
+    crate::snapshot::pick(&answer_value(answer), &codec.observe)
+}
+
+/// Answers of several implementations to one case, for disagreements.
+#[derive(Debug, Default)]
+pub struct Differences(BTreeMap<usize, Vec<(String, serde_json::Value)>>);
+
+impl Differences {
+    /// Notes an answer to an `observe`-only or `one_of` case; where the text decides, a
+    /// difference is a failure and not a disagreement.
+    pub fn note(&mut self, case: usize, who: &str, answer: &Answer) {
+        let value = match answer {
+            Answer::Result(value) => value.clone(),
+            // Implementations word their errors differently; that they refuse is what counts.
+            Answer::Error(error) => serde_json::json!({"error": {"kind": error.kind}}),
+            Answer::Unsupported(_) => return,
+        };
+        self.0.entry(case).or_default().push((who.to_owned(), value));
+    }
+
+    /// Groups of implementations with the same answer, for each case with more than one group.
+    pub fn groups(self) -> Vec<(usize, Vec<(Vec<String>, serde_json::Value)>)> {
+        let mut found = Vec::new();
+        for (case, answers) in self.0 {
+            let mut groups: Vec<(Vec<String>, serde_json::Value)> = Vec::new();
+            for (who, value) in answers {
+                match groups.iter_mut().find(|(_, v)| *v == value) {
+                    Some((names, _)) if names.contains(&who) => {}
+                    Some((names, _)) => names.push(who),
+                    None => groups.push((vec![who], value)),
+                }
+            }
+            if groups.len() > 1 {
+                found.push((case, groups));
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,473 @@
+//! From cases and implementations to units of work: which check runs on whom, and what is left out.
+
+use crate::filter::Filters;
+use crate::record::{Lane, roles_text};
+use lnconform_adapters::Launch;
+use lnconform_vectors::case::{Body, Case, RoleChoice, Scenario};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// An implementation that takes part in a run, or would if it were installed.
+#[derive(Clone, Debug)]
+pub struct Participant {
+    /// Name of its row: `lnd`, or `lnd@v0.20.3-beta`.
+    pub name: String,
+    /// How the adapter that answers codec operations is started, if there is one.
+    pub codec: Option<Launch>,
+    /// How the adapter that drives a node is started, if there is one; often the same.
+    pub node: Option<Launch>,
+    /// It was asked for by name, so its absence fails the run.
+    pub named: bool,
+    /// It is part of this project, so its observations have snapshots here.
+    pub builtin: bool,
+    /// Its own version, from `hello`; empty until asked.
+    pub version: String,
+    /// Operations, from `hello`.
+    pub operations: BTreeSet<String>,
+    /// Dialects, from `hello`.
+    pub dialects: BTreeSet<String>,
+    /// Why it cannot run, with the command that installs it.
+    pub unavailable: Option<String>,
+}
+
+/// What a run was asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Codec, cluster, or both when empty.
+    pub lane: Option<Lane>,
+    /// Check ids.
+    pub filters: Filters,
+    /// Specifications, `name` or `name@revision`.
+    pub specs: Vec<String>,
+    /// Requirement ids.
+    pub requirements: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Takes what is tagged `slow` too.
+    pub slow: bool,
+    /// Only these (check id, implementation or roles), from `--failed`.
+    pub failed: Option<HashSet<(String, String)>>,
+    /// Role to the implementations allowed there.
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// K and N of `--shard K/N`, K from 1.
+    pub shard: Option<(u32, u32)>,
+    /// How often each check runs, at least 1.
+    pub repeat: u32,
+    /// Random order, by the seed.
+    pub shuffle: bool,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// Who a unit runs on; the numbers are places in the list of participants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// One codec adapter.
+    Implementation(usize),
+    /// A node for each role.
+    Roles(BTreeMap<String, usize>),
+}
+
+/// One piece of work: a case on somebody, once.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Place in the list of cases.
+    pub case: usize,
+    /// On whom.
+    pub who: Who,
+    /// From 1.
+    pub attempt: u32,
+    /// Seed of this unit: a hash of run seed, id and attempt.
+    pub seed: u64,
+}
+
+impl Unit {
+    /// `reference`, or `payee=lnd,payer=ldk-node`.
+    pub fn who_text(&self, participants: &[Participant]) -> String {
+        match &self.who {
+            Who::Implementation(p) => participants[*p].name.clone(),
+            Who::Roles(roles) => roles_text(&role_names(roles, participants)),
+        }
+    }
+}
+
+/// Roles with the names of their implementations.
+pub fn role_names(
+    roles: &BTreeMap<String, usize>,
+    participants: &[Participant],
+) -> BTreeMap<String, String> {
+    roles.iter().map(|(r, p)| (r.clone(), participants[*p].name.clone())).collect()
+}
+
+/// The units of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Codec units first, grouped by participant; then scenarios.
+    pub units: Vec<Unit>,
+    /// Cases left out for their tag `slow`.
+    pub slow_left_out: usize,
+    /// Cases left out because no participant can take them: ids.
+    pub nobody: Vec<String>,
+}
+
+/// Why no plan could be made; the user's mistake, exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A filter that matches nothing.
+    #[error("the filter `{0}` matches no check; `lnconform list` shows the ids")]
+    Idle(String),
+    /// A requirement that no selected vector covers.
+    #[error("no vector covers the requirement `{0}`; `lnconform spec coverage` lists the requirements")]
+    Requirement(String),
+    /// A specification that no vector belongs to.
+    #[error("no vector belongs to the specification `{0}`; known: {1}")]
+    Spec(String, String),
+    /// A tag that no vector has.
+    #[error("no vector has the tag `{0}`")]
+    Tag(String),
+    /// A role that no scenario has.
+    #[error("no scenario has a role `{0}`")]
+    Role(String),
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// [`PlanError`] when something that was asked for does not exist.
+pub fn plan(
+    cases: &[Case],
+    participants: &[Participant],
+    selection: &Selection,
+) -> Result<Plan, PlanError> {
+    check_selection(cases, selection)?;
+    let mut plan = Plan::default();
+    for (place, case) in cases.iter().enumerate() {
+        if !selected(case, selection) {
+            continue;
+        }
+        if case.tags.iter().any(|t| t == "slow")
+            && !selection.slow
+            && !selection.tags.iter().any(|t| t == "slow")
+        {
+            plan.slow_left_out += 1;
+            continue;
+        }
+        let who = match &case.body {
+            Body::Codec(codec) => participants
+                .iter()
+                .enumerate()
+                .filter(|(_, p)| {
+                    p.codec.is_some()
+                        && (codec.implementations.is_empty()
+                            || codec.implementations.contains(&p.name))
+                })
+                .map(|(i, _)| Who::Implementation(i))
+                .collect::<Vec<_>>(),
+            Body::Scenario(scenario) => assignments(scenario, participants, &selection.roles)
+                .into_iter()
+                .map(Who::Roles)
+                .collect(),
+        };
+        if who.is_empty() {
+            plan.nobody.push(case.id.clone());
+        }
+        for who in who {
+            for attempt in 1..=selection.repeat.max(1) {
+                let seed = derive(selection.seed, &case.id, attempt);
+                let unit = Unit { case: place, who: who.clone(), attempt, seed };
+                let name = unit.who_text(participants);
+                if let Some(failed) = &selection.failed {
+                    let of_this = |(id, w): &(String, String)| {
+                        *w == name && id.split('#').next() == Some(case.id.as_str())
+                    };
+                    if !failed.iter().any(of_this) {
+                        continue;
+                    }
+                }
+                if !in_shard(selection.shard, case, &name) {
+                    continue;
+                }
+                plan.units.push(unit);
+            }
+        }
+    }
+    order(&mut plan.units, cases, selection);
+    Ok(plan)
+}
+
+fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanError> {
+    let ids = cases.iter().map(|c| c.id.as_str());
+    if let Some(idle) = selection.filters.idle(ids) {
+        return Err(PlanError::Idle(idle.to_owned()));
+    }
+    for wanted in &selection.requirements {
+        if !cases.iter().any(|c| covers(c, wanted)) {
+            return Err(PlanError::Requirement(wanted.clone()));
+        }
+    }
+    for wanted in &selection.specs {
+        if !cases.iter().any(|c| of_spec(c, wanted)) {
+            let known: BTreeSet<&str> = cases.iter().filter_map(|c| c.spec.as_deref()).collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(PlanError::Spec(wanted.clone(), known));
+        }
+    }
+    for wanted in &selection.tags {
+        if !cases.iter().any(|c| c.tags.contains(wanted)) {
+            return Err(PlanError::Tag(wanted.clone()));
+        }
+    }
+    for wanted in selection.roles.keys() {
+        let has = |c: &Case| match &c.body {
+            Body::Scenario(s) => s.topology.nodes.contains_key(wanted),
+            Body::Codec(_) => false,
+        };
+        if !cases.iter().any(has) {
+            return Err(PlanError::Role(wanted.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn covers(case: &Case, requirement: &str) -> bool {
+    let steps = match &case.body {
+        Body::Scenario(s) => s.steps.iter().any(|s| s.covers.iter().any(|c| c == requirement)),
+        Body::Codec(_) => false,
+    };
+    steps || case.covers.iter().any(|c| c == requirement)
+}
+
+fn of_spec(case: &Case, wanted: &str) -> bool {
+    case.spec.as_deref().is_some_and(|spec| {
+        spec == wanted || spec.split('@').next() == Some(wanted)
+    })
+}
+
+/// Which lane a case runs in.
+pub fn lane(case: &Case) -> Lane {
+    match case.body {
+        Body::Codec(_) => Lane::Codec,
+        Body::Scenario(_) => Lane::Cluster,
+    }
+}
+
+fn selected(case: &Case, s: &Selection) -> bool {
+    s.lane.is_none_or(|l| l == lane(case))
+        && s.filters.matches(&case.id)
+        && (s.specs.is_empty() || s.specs.iter().any(|w| of_spec(case, w)))
+        && (s.requirements.is_empty() || s.requirements.iter().any(|r| covers(case, r)))
+        && (s.tags.is_empty() || s.tags.iter().any(|t| case.tags.contains(t)))
+}
+
+/// Every way to fill the roles of a scenario.
+fn assignments(
+    scenario: &Scenario,
+    participants: &[Participant],
+    wished: &BTreeMap<String, Vec<String>>,
+) -> Vec<BTreeMap<String, usize>> {
+    let mut all = vec![BTreeMap::new()];
+    for role in scenario.topology.nodes.keys() {
+        let may = |p: &Participant| {
+            p.node.is_some()
+                && match scenario.roles.get(role) {
+                    None | Some(RoleChoice::Any) => true,
+                    Some(RoleChoice::Of(names)) => {
+                        names.iter().any(|n| *n == p.name || p.name.split('@').next() == Some(n))
+                    }
+                }
+                && wished.get(role).is_none_or(|names| names.contains(&p.name))
+        };
+        let takers: Vec<usize> =
+            participants.iter().enumerate().filter(|(_, p)| may(p)).map(|(i, _)| i).collect();
+        all = all
+            .into_iter()
+            .flat_map(|done: BTreeMap<String, usize>| {
+                takers.iter().map(move |taker| {
+                    let mut next = done.clone();
+                    next.insert(role.clone(), *taker);
+                    next
+                })
+            })
+            .collect();
+    }
+    all
+}
+
+/// A 64-bit number from the run's seed and what names a unit.
+pub fn derive(seed: u64, id: &str, attempt: u32) -> u64 {
+    hash(&[&seed.to_be_bytes(), id.as_bytes(), &attempt.to_be_bytes()])
+}
+
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update((part.len() as u64).to_be_bytes());
+        sha.update(part);
+    }
+    let digest = sha.finalize();
+    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+fn in_shard(shard: Option<(u32, u32)>, case: &Case, who: &str) -> bool {
+    let Some((k, n)) = shard else { return true };
+    let topology = match &case.body {
+        Body::Scenario(s) => s.topology.name.as_str(),
+        Body::Codec(_) => "",
+    };
+    let place = hash(&[topology.as_bytes(), case.id.as_bytes(), who.as_bytes()]) % u64::from(n.max(1));
+    place + 1 == u64::from(k)
+}
+
+fn order(units: &mut [Unit], cases: &[Case], selection: &Selection) {
+    let rank = |u: &Unit| match &u.who {
+        Who::Implementation(p) => (0, *p),
+        Who::Roles(_) => (1, 0),
+    };
+    if selection.shuffle {
+        units.sort_by_key(|u| {
+            (rank(u), hash(&[&u.seed.to_be_bytes(), cases[u.case].id.as_bytes()]))
+        });
+    } else {
+        // Repeats of a scenario come round after round, so that the first round is soon complete.
+        units.sort_by_key(|u| (rank(u), if rank(u).0 == 1 { u.attempt } else { 0 }, u.case));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lnconform_vectors::case::{Codec, Expect, Topology, TopologyNode};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn participant(name: &str, codec: bool) -> Participant {
+        Participant {
+            name: name.into(),
+            codec: codec.then(Launch::default),
+            node: (!codec).then(Launch::default),
+            named: false,
+            builtin: true,
+            version: String::new(),
+            operations: BTreeSet::new(),
+            dialects: BTreeSet::new(),
+            unavailable: None,
+        }
+    }
+
+    fn case(id: &str, body: Body) -> Case {
+        Case {
+            id: id.into(),
+            file: "v.yaml".into(),
+            line: 1,
+            description: String::new(),
+            spec: Some("bolt01@x".into()),
+            covers: vec!["bolt01/a".into()],
+            tags: vec![],
+            needs: vec![],
+            provenance: None,
+            origin: lnconform_vectors::case::Origin::BuiltIn,
+            body,
+        }
+    }
+
+    fn codec(id: &str) -> Case {
+        case(
+            id,
+            Body::Codec(Codec {
+                operation: "x".into(),
+                input: json!({}),
+                expect: Expect::Observe,
+                implementations: vec![],
+                observe: vec![],
+            }),
+        )
+    }
+
+    fn pair(id: &str, payee: RoleChoice) -> Case {
+        let nodes = [("payer", TopologyNode::default()), ("payee", TopologyNode::default())]
+            .map(|(n, t)| (n.to_owned(), t))
+            .into();
+        let topology = Topology {
+            name: "pair".into(),
+            nodes,
+            channels: vec![],
+            connect: vec![],
+            ready: vec![],
+        };
+        let roles = [("payee".to_owned(), payee)].into();
+        case(id, Body::Scenario(Scenario { topology, roles, steps: vec![] }))
+    }
+
+    fn people() -> Vec<Participant> {
+        vec![participant("reference", true), participant("ldk-node", false), participant("lnd", false)]
+    }
+
+    #[test]
+    fn roles_are_filled_in_every_way() {
+        let cases =
+            [pair("k/any", RoleChoice::Any), pair("k/lnd", RoleChoice::Of(vec!["lnd".into()]))];
+        let plan = plan(&cases, &people(), &Selection { repeat: 1, ..Default::default() }).unwrap();
+        let who = plan.units.iter().map(|u| u.who_text(&people())).collect::<Vec<_>>();
+        assert_eq!(
+            who,
+            [
+                "payee=ldk-node,payer=ldk-node",
+                "payee=ldk-node,payer=lnd",
+                "payee=lnd,payer=ldk-node",
+                "payee=lnd,payer=lnd",
+                "payee=lnd,payer=ldk-node",
+                "payee=lnd,payer=lnd",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_must_exist() {
+        let cases = [codec("a/b")];
+        let with = |s: Selection| plan(&cases, &people(), &s).map(|p| p.units.len());
+        assert_eq!(with(Selection::default()).unwrap(), 1);
+        assert!(matches!(
+            with(Selection { filters: Filters::parse(&["z"]).unwrap(), ..Default::default() }),
+            Err(PlanError::Idle(_))
+        ));
+        assert!(with(Selection { specs: vec!["bolt01".into()], ..Default::default() }).is_ok());
+        assert!(with(Selection { specs: vec!["bolt02".into()], ..Default::default() }).is_err());
+        assert!(with(Selection { tags: vec!["t".into()], ..Default::default() }).is_err());
+        assert!(with(Selection { requirements: vec!["q".into()], ..Default::default() }).is_err());
+        let roles = [("payer".to_owned(), vec![])].into();
+        assert!(with(Selection { roles, ..Default::default() }).is_err());
+    }
+
+    #[test]
+    fn slow_cases_wait_to_be_asked_for() {
+        let mut slow = codec("a/slow");
+        slow.tags.push("slow".into());
+        let cases = [codec("a/b"), slow];
+        let all = plan(&cases, &people(), &Selection::default()).unwrap();
+        assert_eq!((all.units.len(), all.slow_left_out), (1, 1));
+        let slow = Selection { slow: true, ..Default::default() };
+        assert_eq!(plan(&cases, &people(), &slow).unwrap().units.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn shards_part_the_whole(n in 1u32..7, ids in prop::collection::btree_set("[a-z]{1,4}/[a-z]{1,4}", 1..20)) {
+            let cases: Vec<Case> = ids.iter().map(|i| codec(i)).collect();
+            let count = |shard| {
+                plan(&cases, &people(), &Selection { shard, ..Default::default() }).unwrap().units.len()
+            };
+            let parts: usize = (1..=n).map(|k| count(Some((k, n)))).sum();
+            prop_assert_eq!(parts, count(None));
+        }
+
+        #[test]
+        fn a_seed_fixes_the_order(seed: u64) {
+            let cases: Vec<Case> = (0..20).map(|i| codec(&format!("a/{i}"))).collect();
+            let order = || {
+                let s = Selection { seed, shuffle: true, ..Default::default() };
+                plan(&cases, &people(), &s).unwrap().units.iter().map(|u| u.case).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(order(), order());
+        }
+    }
+}

@@ -1,0 +1,636 @@
+//! A run: both lanes at work, each result judged once and handed to the sink as it comes.
+
+use crate::codec::{self, Differences, Done};
+use crate::judge::{Finding, Judge, Requirements};
+use crate::ledger::{Ledger, PlanScope};
+use crate::redact::Redactions;
+use crate::plan::{Participant, Plan, Unit, Who, role_names};
+use crate::record::{
+    Blame, Check, Disagreement, DisagreementGroup, Lane, Observation, Outcome, Phase, Record, Run,
+    RunImplementation, SnapshotState, Summary,
+};
+use crate::results::{Actor, Counters, Sink};
+use crate::scenario::{self, Played, Stage};
+use crate::snapshot::{SnapshotKey, SnapshotStore, version_of};
+use crate::wait::Stop;
+use jiff::civil::Date;
+use lnconform_adapters::{Adapter, Limits};
+use lnconform_protocol::Answer;
+use lnconform_regtest::run::RunDir;
+use lnconform_vectors::case::{Body, Case, Expect, Origin};
+use lnconform_vectors::matchers::Checker;
+use serde_json::Value;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// How often the sink learns that time passes.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Exit codes of `run`, in the order in which the first that applies is taken.
+pub mod exit {
+    /// All as expected.
+    pub const OK: u8 = 0;
+    /// An unexpected result.
+    pub const UNEXPECTED: u8 = 1;
+    /// The user's mistake.
+    pub const USAGE: u8 = 2;
+    /// A stale, expired or unmatched expectation; a changed or missing snapshot.
+    pub const STALE: u8 = 3;
+    /// Nothing passed or failed.
+    pub const NOTHING: u8 = 4;
+    /// Something asked for by name is missing, or did not say hello.
+    pub const COULD_NOT_RUN: u8 = 5;
+    /// A fault of the harness.
+    pub const HARNESS: u8 = 6;
+    /// Stopped by SIGINT (128 + 2).
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// bitcoind is missing.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    /// What is missing, and what to type.
+    pub reason: String,
+    /// Whether that fails the run.
+    pub named: bool,
+}
+
+/// Waits for bitcoind (it may be building) and answers its path. Called once, from a thread of its
+/// own, and only if a scenario is planned.
+pub type Bitcoind<'a> = Box<dyn FnOnce() -> Result<PathBuf, Missing> + Send + 'a>;
+
+/// Everything a run needs.
+pub struct Setup<'a> {
+    /// All cases, planned or not.
+    pub cases: &'a [Case],
+    /// The units to run.
+    pub plan: &'a Plan,
+    /// Who takes part, introduced by [`introduce`].
+    pub participants: &'a [Participant],
+    /// Keywords of requirements.
+    pub requirements: &'a dyn Requirements,
+    /// Expected failures.
+    pub ledger: &'a Ledger,
+    /// Stored observations.
+    pub snapshots: &'a SnapshotStore,
+    /// What is replaced by symbols before observations are compared.
+    pub redactions: &'a Redactions,
+    /// Revision of each specification, for the snapshots.
+    pub specs: &'a BTreeMap<String, String>,
+    /// No filter of any kind was given, so that orphans and unknown ids can be told.
+    pub unfiltered: bool,
+    /// Id prefixes of the upstream files that lie below `--specs`.
+    pub upstream: BTreeSet<String>,
+    /// The day by which ledger entries expire.
+    pub today: Date,
+    /// SHOULD counts like MUST.
+    pub strict: bool,
+    /// Stops at the first unexpected result.
+    pub fail_fast: bool,
+    /// Clusters at a time, at least 1.
+    pub jobs: usize,
+    /// Leaves clusters' folders where they are.
+    pub keep: bool,
+    /// Limits for the adapters.
+    pub limits: Limits,
+    /// Folder of the run on the temporary disk.
+    pub run_dir: &'a RunDir,
+    /// Upstream files that could not be read as what their name says: id and why. Each is one
+    /// `could-not-run`.
+    pub problems: Vec<(String, String)>,
+    /// Where the logs of failures go.
+    pub evidence: PathBuf,
+    /// Appended to rerun commands: `--specs DIR` and the like.
+    pub rerun: String,
+}
+
+/// Asks every participant who it is, all at the same time. One that does not answer becomes
+/// unavailable, with its fault as the reason.
+pub fn introduce(participants: &mut [Participant], limits: &Limits) {
+    std::thread::scope(|scope| {
+        for participant in participants.iter_mut() {
+            if participant.unavailable.is_some() {
+                continue;
+            }
+            // Where codec and node are two processes, each says what it can.
+            let mut launches: Vec<_> =
+                participant.codec.iter().chain(&participant.node).cloned().collect();
+            launches.dedup_by(|a, b| (&a.program, &a.args) == (&b.program, &b.args));
+            scope.spawn(move || for launch in launches { match Adapter::start(launch, limits.clone()) {
+                Ok(adapter) => {
+                    let hello = adapter.hello().clone();
+                    participant.version = hello.implementation.version;
+                    participant.operations.extend(hello.operations);
+                    participant.dialects.extend(hello.dialects);
+                    let _ = adapter.shutdown();
+                }
+                Err(fault) => {
+                    let tail = fault.stderr_tail.trim();
+                    let tail = tail.lines().last().map(|l| format!("; it wrote: {l}"));
+                    // Dying or talking garbage is a failure of the implementation, and each of
+                    // its checks will show it; only silence and absence are `could not run`.
+                    if fault.could_not_run() {
+                        participant.unavailable =
+                            Some(format!("{}{}", fault.message, tail.unwrap_or_default()));
+                        participant.named = true;
+                    }
+                }
+            }});
+        }
+    });
+}
+
+/// The header's list of implementations.
+pub fn header_implementations(participants: &[Participant]) -> Vec<RunImplementation> {
+    participants
+        .iter()
+        .map(|p| RunImplementation {
+            name: p.name.clone(),
+            version: p.version.clone(),
+            available: p.unavailable.is_none(),
+            reason: p.unavailable.clone(),
+        })
+        .collect()
+}
+
+enum Message {
+    Codec(Done),
+    Scenario(usize, Box<Played>),
+    Phase(Phase),
+}
+
+/// Runs the plan: hands the header, every record and the summary to the sink.
+pub fn run(
+    setup: &Setup<'_>,
+    bitcoind: Bitcoind<'_>,
+    header: Run,
+    sink: &mut dyn Sink,
+    stop: &Stop,
+) -> Summary {
+    let clock = Instant::now();
+    sink.record(&Record::Run(header));
+    let mut tally = Tally::new(setup);
+    let mut ticked = Instant::now();
+    let (send, receive) = sync_channel::<Message>(4096);
+    std::thread::scope(|scope| {
+        for (place, participant) in setup.participants.iter().enumerate() {
+            let units = units_of(setup.plan, place);
+            if !units.is_empty() && participant.unavailable.is_none() {
+                let send = send.clone();
+                scope.spawn(move || {
+                    let (done, results) = sync_channel(1024);
+                    // The lane's own channel keeps `Done` free of the other lane's messages.
+                    std::thread::scope(|inner| {
+                        inner.spawn(move || {
+                            codec::run(participant, &units, setup.cases, &setup.limits, stop, &done);
+                        });
+                        for result in results {
+                            if send.send(Message::Codec(result)).is_err() {
+                                break;
+                            }
+                        }
+                    });
+                });
+            }
+        }
+        let scenarios = scenarios_of(setup);
+        if !scenarios.is_empty() {
+            let send = send.clone();
+            scope.spawn(move || cluster_lane(setup, &scenarios, bitcoind, stop, &send));
+        }
+        drop(send);
+        tally.absent(sink);
+        loop {
+            match receive.recv_timeout(TICK) {
+                Ok(message) => tally.take(message, sink, stop),
+                Err(RecvTimeoutError::Timeout) => sink.tick(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if ticked.elapsed() >= TICK {
+                sink.tick();
+                ticked = Instant::now();
+            }
+        }
+    });
+    let summary = tally.finish(sink, stop, clock.elapsed());
+    sink.record(&Record::Summary(summary.clone()));
+    summary
+}
+
+fn units_of(plan: &Plan, participant: usize) -> Vec<(usize, &Unit)> {
+    plan.units
+        .iter()
+        .enumerate()
+        .filter(|(_, u)| u.who == Who::Implementation(participant))
+        .collect()
+}
+
+/// Places of the scenario units that can run.
+fn scenarios_of(setup: &Setup<'_>) -> Vec<usize> {
+    let able = |u: &Unit| match &u.who {
+        Who::Roles(roles) => {
+            roles.values().all(|p| setup.participants[*p].unavailable.is_none())
+        }
+        Who::Implementation(_) => false,
+    };
+    setup.plan.units.iter().enumerate().filter(|(_, u)| able(u)).map(|(i, _)| i).collect()
+}
+
+fn cluster_lane(
+    setup: &Setup<'_>,
+    scenarios: &[usize],
+    bitcoind: Bitcoind<'_>,
+    stop: &Stop,
+    send: &SyncSender<Message>,
+) {
+    let clock = Instant::now();
+    let bitcoind = match bitcoind() {
+        Ok(path) => path,
+        Err(missing) => {
+            for place in scenarios {
+                let unit = &setup.plan.units[*place];
+                let played = could_not_run(&setup.cases[unit.case], &missing.reason, missing.named);
+                let _ = send.send(Message::Scenario(*place, Box::new(played)));
+            }
+            return;
+        }
+    };
+    let waited = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if waited > 50 {
+        let phase = Phase { name: "install".into(), duration_ms: waited, id: None };
+        let _ = send.send(Message::Phase(phase));
+    }
+    let stage = Stage {
+        run: setup.run_dir,
+        bitcoind: &bitcoind,
+        participants: setup.participants,
+        limits: &setup.limits,
+        stop,
+        evidence: &setup.evidence,
+        keep: setup.keep,
+    };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..setup.jobs.max(1).min(scenarios.len()) {
+            scope.spawn(|| {
+                while !stop.is_set() {
+                    let Some(place) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                        return;
+                    };
+                    let unit = &setup.plan.units[*place];
+                    let case = &setup.cases[unit.case];
+                    if let Body::Scenario(body) = &case.body {
+                        let played = scenario::run(&stage, case, body, unit, *place);
+                        let _ = send.send(Message::Scenario(*place, Box::new(played)));
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Every check of a case as `could-not-run`.
+fn could_not_run(case: &Case, reason: &str, named: bool) -> Played {
+    let finding = |id: String, covers: &[String]| Finding {
+        missing: named,
+        ..Finding::other(id, covers, Outcome::CouldNotRun, Some(Blame::Environment), reason)
+    };
+    let findings = match &case.body {
+        Body::Codec(_) => vec![finding(case.id.clone(), &case.covers)],
+        Body::Scenario(body) => {
+            scenario::checks(case, body).map(|(id, covers)| finding(id, covers)).collect()
+        }
+    };
+    Played { findings, ..Played::default() }
+}
+
+/// Counts and judges; lives in one thread.
+struct Tally<'a> {
+    setup: &'a Setup<'a>,
+    judge: Judge<'a>,
+    counters: Counters,
+    /// Snapshots that changed or are missing, one line each.
+    stale: Vec<String>,
+    differences: Differences,
+    /// Compiled expectations, by case.
+    checkers: HashMap<usize, Checker>,
+    versions: BTreeMap<String, String>,
+    /// (id, who) to passes and failures, kept only when checks are repeated.
+    repeats: HashMap<(String, String), (u64, u64)>,
+    repeated: bool,
+    produced: HashSet<SnapshotKey>,
+    completed: HashSet<(String, Actor)>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(setup: &'a Setup<'a>) -> Self {
+        let judge = Judge {
+            requirements: setup.requirements,
+            ledger: setup.ledger,
+            today: setup.today,
+            strict: setup.strict,
+            participants: setup.participants,
+            rerun: &setup.rerun,
+        };
+        let versions = setup.participants.iter().map(|p| (p.name.clone(), p.version.clone()));
+        Self {
+            setup,
+            judge,
+            counters: Counters::default(),
+            stale: Vec::new(),
+            differences: Differences::default(),
+            checkers: HashMap::new(),
+            versions: versions.collect(),
+            repeats: HashMap::new(),
+            repeated: setup.plan.units.iter().any(|u| u.attempt > 1),
+            produced: HashSet::new(),
+            completed: HashSet::new(),
+        }
+    }
+
+    /// Units whose implementation is not at hand, and files that are not what their name says:
+    /// shown, and counted.
+    fn absent(&mut self, sink: &mut dyn Sink) {
+        for (id, why) in &self.setup.problems {
+            let check = Check {
+                id: id.clone(),
+                attempt: 1,
+                implementation: None,
+                roles: None,
+                lane: Lane::Codec,
+                outcome: Outcome::CouldNotRun,
+                expected: true,
+                warning: false,
+                flaky: false,
+                blame: Some(Blame::Environment),
+                requirements: Vec::new(),
+                keyword: None,
+                duration_us: 0,
+                message: Some(why.clone()),
+                want: None,
+                got: None,
+                expectation: None,
+                evidence: Vec::new(),
+                rerun: None,
+                log_tail: None,
+                failure: None,
+                source: None,
+            };
+            self.counters.check(&check);
+            sink.record(&Record::Check(Box::new(check)));
+        }
+        for unit in &self.setup.plan.units {
+            let gone = self.people(unit).find(|p| p.unavailable.is_some());
+            if let Some(participant) = gone {
+                let reason = participant.unavailable.as_deref().unwrap_or_default();
+                let case = &self.setup.cases[unit.case];
+                let played = could_not_run(case, reason, participant.named);
+                self.findings(unit, played.findings, sink);
+            }
+        }
+    }
+
+    /// Who a unit runs on.
+    fn people(&self, unit: &Unit) -> impl Iterator<Item = &'a Participant> + use<'a> {
+        let places: Vec<usize> = match &unit.who {
+            Who::Implementation(p) => vec![*p],
+            Who::Roles(roles) => roles.values().copied().collect(),
+        };
+        let participants = self.setup.participants;
+        places.into_iter().map(|p| &participants[p])
+    }
+
+    fn actor(&self, unit: &Unit) -> Actor {
+        match &unit.who {
+            Who::Implementation(p) => {
+                Actor::Implementation(self.setup.participants[*p].name.clone())
+            }
+            Who::Roles(roles) => Actor::Roles(role_names(roles, self.setup.participants)),
+        }
+    }
+
+    fn take(&mut self, message: Message, sink: &mut dyn Sink, stop: &Stop) {
+        match message {
+            Message::Codec(done) => self.codec(done, sink),
+            Message::Scenario(place, played) => {
+                let unit = &self.setup.plan.units[place];
+                let case = &self.setup.cases[unit.case];
+                for node in played.nodes {
+                    sink.record(&Record::Node(node));
+                }
+                for phase in played.phases {
+                    sink.record(&Record::Phase(phase));
+                }
+                self.findings(unit, played.findings, sink);
+                for (id, value) in played.observations {
+                    self.observe(case, unit, &id, value, sink);
+                }
+            }
+            Message::Phase(phase) => sink.record(&Record::Phase(phase)),
+        }
+        if self.setup.fail_fast && self.counters.unexpected > 0 {
+            stop.set();
+        }
+    }
+
+    fn codec(&mut self, done: Done, sink: &mut dyn Sink) {
+        let unit = &self.setup.plan.units[done.unit];
+        let case = &self.setup.cases[unit.case];
+        let Body::Codec(body) = &case.body else { return };
+        let checker = match self.checkers.entry(unit.case) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => match Checker::compile(&body.expect) {
+                Ok(checker) => place.insert(checker),
+                Err(e) => {
+                    // The loader compiles every pattern, so this is a fault of ours.
+                    let finding = Finding::other(
+                        &case.id,
+                        &case.covers,
+                        Outcome::Failed,
+                        Some(Blame::Harness),
+                        e.to_string(),
+                    );
+                    return self.findings(unit, vec![finding], sink);
+                }
+            },
+        };
+        let finding = codec::finding(case, checker, &done.answer, done.duration);
+        self.findings(unit, vec![finding], sink);
+        let Ok(answer) = done.answer else { return };
+        if matches!(answer, Answer::Unsupported(_)) {
+            return;
+        }
+        if unit.attempt == 1 && matches!(body.expect, Expect::Observe | Expect::OneOf(_)) {
+            let who = unit.who_text(self.setup.participants);
+            self.differences.note(unit.case, &who, &answer);
+        }
+        self.observe(case, unit, &case.id, codec::observation(body, &answer), sink);
+    }
+
+    fn findings(&mut self, unit: &Unit, findings: Vec<Finding>, sink: &mut dyn Sink) {
+        let case = &self.setup.cases[unit.case];
+        for finding in findings {
+            let check = self.judge.check(case, unit, finding);
+            self.counters.check(&check);
+            if self.repeated {
+                let (passed, failed) =
+                    self.repeats.entry((check.id.clone(), check.who())).or_default();
+                *passed += u64::from(check.outcome == Outcome::Passed);
+                *failed += u64::from(check.outcome == Outcome::Failed);
+            }
+            let seen =
+                matches!(check.outcome, Outcome::Passed | Outcome::Failed | Outcome::Unsupported);
+            if seen && self.keeps(case, unit) {
+                self.completed.insert((check.id.clone(), self.actor(unit)));
+            }
+            sink.record(&Record::Check(Box::new(check)));
+        }
+    }
+
+    /// Whether the store keeps what a unit shows.
+    fn keeps(&self, case: &Case, unit: &Unit) -> bool {
+        self.setup.snapshots.is_named()
+            || (case.origin == Origin::BuiltIn && self.people(unit).all(|p| p.builtin))
+    }
+
+    fn observe(&mut self, case: &Case, unit: &Unit, id: &str, value: Value, sink: &mut dyn Sink) {
+        let who = self.actor(unit);
+        let revision = case.spec.as_deref().and_then(|spec| match spec.split_once('@') {
+            Some((_, revision)) => Some(revision.to_owned()),
+            None => self.setup.specs.get(spec).cloned(),
+        });
+        let (implementation, roles) = match &who {
+            Actor::Implementation(name) => (Some(name.clone()), None),
+            Actor::Roles(roles) => (None, Some(roles.clone())),
+        };
+        let mut observation = Observation {
+            id: id.to_owned(),
+            implementation,
+            roles,
+            revision,
+            value,
+            snapshot: SnapshotState::New,
+            diff: None,
+        };
+        if self.keeps(case, unit) {
+            let lane = crate::plan::lane(case);
+            observation.value = self.setup.redactions.apply(lane, &observation.value);
+            if let Some(key) = SnapshotKey::of(&observation) {
+                let version = version_of(&who, &self.versions);
+                (observation.snapshot, observation.diff) =
+                    self.compare(&key, &version, &observation.value, unit);
+                self.produced.insert(key);
+            }
+        }
+        sink.record(&Record::Observation(observation));
+    }
+
+    fn compare(
+        &mut self,
+        key: &SnapshotKey,
+        version: &str,
+        value: &Value,
+        unit: &Unit,
+    ) -> (SnapshotState, Option<String>) {
+        let path = self.setup.snapshots.path(key);
+        let path = path.display();
+        let check = &key.check;
+        let (state, diff, note) = match self.setup.snapshots.compare(key, version, value) {
+            Ok(found) => {
+                let note = match found.state {
+                    SnapshotState::Same | SnapshotState::Drift => None,
+                    SnapshotState::New => Some(format!(
+                        "{path}: no snapshot yet; look at it, then `lnconform bless '{check}'`"
+                    )),
+                    SnapshotState::Changed => Some(format!(
+                        "{path}: the observation changed; `lnconform bless '{check}'` accepts it"
+                    )),
+                };
+                (found.state, found.diff, note)
+            }
+            Err(e) => (SnapshotState::Changed, None, Some(e.to_string())),
+        };
+        if let Some(note) = note
+            && unit.attempt == 1
+        {
+            self.stale.push(note);
+        }
+        (state, diff)
+    }
+
+    fn finish(mut self, sink: &mut dyn Sink, stop: &Stop, took: Duration) -> Summary {
+        let interrupted = stop.is_set() && !(self.setup.fail_fast && self.counters.unexpected > 0);
+        for (case, groups) in std::mem::take(&mut self.differences).groups() {
+            let groups = groups
+                .into_iter()
+                .map(|(implementations, value)| DisagreementGroup { implementations, value })
+                .collect();
+            let id = self.setup.cases[case].id.clone();
+            sink.record(&Record::Disagreement(Disagreement { id, groups }));
+        }
+        let mut stale = std::mem::take(&mut self.stale);
+        // A run that was cut short has not seen enough to call anything else stale.
+        if !stop.is_set() {
+            stale.extend(self.unmatched());
+        }
+        let count = stale.len() as u64;
+        let exit_code = if interrupted {
+            exit::INTERRUPTED
+        } else {
+            self.counters.exit_code(count, false, false)
+        };
+        stale.extend(self.flaky());
+        Summary { stale: count, ..self.counters.summary(stale, exit_code, took) }
+    }
+
+    /// Ledger entries and snapshots that nothing in this run matches.
+    fn unmatched(&self) -> Vec<String> {
+        let cases = self.setup.cases;
+        let first = self.setup.plan.units.iter().filter(|u| u.attempt == 1);
+        let scope = PlanScope {
+            planned: first.map(|u| (cases[u.case].id.clone(), self.actor(u))).collect(),
+            unfiltered: self.setup.unfiltered,
+            known: cases.iter().map(|c| c.id.clone()).collect(),
+            upstream: self.setup.upstream.clone(),
+        };
+        let mut notes: Vec<String> = self
+            .setup
+            .ledger
+            .finish(&scope, self.setup.today)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        match self.setup.snapshots.orphans(&self.produced, &self.completed, &scope) {
+            Ok(orphans) => notes.extend(orphans.iter().map(ToString::to_string)),
+            Err(e) => notes.push(e.to_string()),
+        }
+        notes
+    }
+
+    fn flaky(&self) -> Vec<String> {
+        let mut flaky: Vec<String> = self
+            .repeats
+            .iter()
+            .filter(|(_, (passed, failed))| *passed > 0 && *failed > 0)
+            .map(|((id, who), (passed, failed))| {
+                format!("flaky: {id} on {who} passed {passed} of {} times", passed + failed)
+            })
+            .collect();
+        flaky.sort();
+        flaky
+    }
+}
+
+/// The ids of the checks that a case makes, each with the requirements it covers.
+pub fn check_requirements(case: &Case) -> Vec<(String, Vec<String>)> {
+    match &case.body {
+        Body::Codec(_) => vec![(case.id.clone(), case.covers.clone())],
+        Body::Scenario(body) => {
+            scenario::checks(case, body).map(|(id, covers)| (id, covers.to_vec())).collect()
+        }
+    }
+}

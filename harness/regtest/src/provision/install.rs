@@ -1,0 +1,1100 @@
+//! Building a program into the cache.
+//!
+//! ```text
+//! CACHE/NAME/VERSION/{bin/PROGRAM, manifest.json}    complete, or not there
+//! CACHE/tmp/NAME-VERSION/                            the build; taken up again after an interruption
+//! CACHE/tmp/NAME-VERSION.lock                        held while one process builds
+//! ```
+//!
+//! Each step leaves a mark when it is done, and a build folder belongs to one recipe: if the
+//! recipe has changed, the folder is thrown away.
+
+use super::{
+    Build, Entry, Found, Lookup, Manifest, ProgramError, Provisioner, Source, install_line,
+    path_with, program_version, sha256_file,
+};
+use crate::process;
+use crate::sys;
+use fs4::FileExt;
+use semver::Version;
+use sha2::{Digest, Sha256};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Changed when the code below changes what comes out.
+const RECIPE: &str = "1";
+
+/// How long a lock of apt is waited for.
+const APT: Duration = Duration::from_secs(120);
+
+/// The oldest Python that the source package's build back end works with.
+const PYTHON: (u32, u32) = (3, 9);
+
+/// What an installation is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Another process installs the same.
+    Wait,
+    /// System packages.
+    Packages,
+    /// A Python environment and build tools.
+    Tools,
+    /// Fetching the source.
+    Download,
+    /// Checking and unpacking it.
+    Unpack,
+    /// Configuring.
+    Configure,
+    /// Compiling.
+    Build,
+    /// Putting it into the cache.
+    Store,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wait => "wait",
+            Self::Packages => "packages",
+            Self::Tools => "tools",
+            Self::Download => "download",
+            Self::Unpack => "unpack",
+            Self::Configure => "configure",
+            Self::Build => "build",
+            Self::Store => "store",
+        })
+    }
+}
+
+/// One step of an installation, for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The program.
+    pub name: String,
+    /// What is being done.
+    pub phase: Phase,
+    /// How far the phase is, where that is known.
+    pub percent: Option<u8>,
+    /// A line for people.
+    pub message: String,
+}
+
+/// An installation that failed: whose fault, and what to type.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// What was asked for, or what is named by an environment variable.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Another version than the table's.
+    #[error("{name} {wanted} is not in the version table: `{}` installs {offered}", install_line(.name))]
+    NoSuchVersion {
+        /// The program.
+        name: String,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        offered: Version,
+    },
+    /// No folder for the cache.
+    #[error("there is no folder for the cache: set LNCONFORM_CACHE to one you may write to")]
+    NoCache,
+    /// The cache cannot be written.
+    #[error(
+        "the cache cannot be written at {} ({error}): make it writable, or set LNCONFORM_CACHE to a folder that is",
+        .path.display()
+    )]
+    CacheNotWritable {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: String,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk that holds {} is full: free about 1.5 GB there, or set LNCONFORM_CACHE to a folder on another disk, then type `{}`; what is built so far is kept",
+        .path.display(), install_line(.name)
+    )]
+    DiskFull {
+        /// The program.
+        name: String,
+        /// Where.
+        path: PathBuf,
+    },
+    /// System packages are missing and may not, or cannot, be installed from here.
+    #[error("{name} needs system packages that are missing ({}): type `{line}`{why}", .missing.join(", "))]
+    Packages {
+        /// The program.
+        name: String,
+        /// The packages.
+        missing: Vec<String>,
+        /// What to type.
+        line: String,
+        /// Why it was not done here.
+        why: String,
+    },
+    /// apt failed.
+    #[error("apt-get failed ({said}): type `{line}` to see why, then `{}`", install_line(.name))]
+    Apt {
+        /// The program.
+        name: String,
+        /// What to type.
+        line: String,
+        /// The end of what it said.
+        said: String,
+    },
+    /// No usable Python.
+    #[error(
+        "{name} is fetched with Python {}.{} or newer, and PATH has none ({seen}): type `{line}`, or put a newer one on PATH",
+        PYTHON.0, PYTHON.1
+    )]
+    NoPython {
+        /// The program.
+        name: String,
+        /// What was seen.
+        seen: String,
+        /// What to type.
+        line: String,
+    },
+    /// The registry was not reached.
+    #[error(
+        "the Python package registry could not be reached for {what} ({said}): connect this machine to it, or point pip at a mirror (PIP_INDEX_URL), then type `{}`",
+        install_line(.name)
+    )]
+    NoNetwork {
+        /// The program.
+        name: String,
+        /// What was to be fetched.
+        what: String,
+        /// The end of what pip said.
+        said: String,
+    },
+    /// The registry has another file, or something altered it on its way.
+    #[error(
+        "{file} is not the file that the version table names (SHA-256 {found} instead of {expected}): it was altered on its way or at its source, and was removed; nothing of it was run after the check. Try `{}` again, from another network if it happens twice",
+        install_line(.name)
+    )]
+    Checksum {
+        /// The program.
+        name: String,
+        /// The file.
+        file: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A step failed in another way.
+    #[error("{name} could not be built: {step} failed ({said}); the whole log: {}", .log.display())]
+    Step {
+        /// The program.
+        name: String,
+        /// The step.
+        step: String,
+        /// The end of what it said.
+        said: String,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The harness is being stopped.
+    #[error("the installation of {name} was interrupted: `{}` takes it up again", install_line(.name))]
+    Interrupted {
+        /// The program.
+        name: String,
+    },
+}
+
+impl Provisioner {
+    /// Installs `NAME` or `NAME@VERSION` into the cache and returns where it is. With a name only,
+    /// one that is found already (variable, PATH, cache) is enough; with a version it has to be
+    /// the one in the cache. System packages are installed only if `apt` is true.
+    ///
+    /// Two processes that install the same wait for one another. An interrupted installation is
+    /// taken up where it stopped.
+    ///
+    /// # Errors
+    /// [`ProvisionError`]: says whose fault it is and what to type.
+    pub fn install(
+        &self,
+        spec: &str,
+        apt: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Found, ProvisionError> {
+        let (name, wanted) = match spec.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (spec, None),
+        };
+        let entry = self.entry(name)?;
+        match wanted {
+            Some(version) if version.parse::<Version>().ok().as_ref() != Some(&entry.version) => {
+                return Err(ProvisionError::NoSuchVersion {
+                    name: name.to_owned(),
+                    wanted: version.to_owned(),
+                    offered: entry.version.clone(),
+                });
+            }
+            Some(_) => {}
+            None => {
+                if let Lookup::Found(found) = self.find(name)?
+                    && (found.from != Source::Cache || self.cached(name, entry, true).is_ok())
+                {
+                    return Ok(found);
+                }
+            }
+        }
+        let cache = self.cache.as_deref().ok_or(ProvisionError::NoCache)?;
+        let work = cache.join("tmp").join(format!("{name}-{}", entry.version));
+        Installation {
+            host: self,
+            name,
+            entry,
+            cache,
+            work,
+            apt,
+            progress,
+        }
+        .run()
+    }
+
+    /// What stands in the way of an installation, each with what to type.
+    pub(super) fn obstacles(&self, entry: &Entry) -> Vec<String> {
+        let mut found: Vec<String> = self
+            .missing_packages(&entry.build)
+            .into_iter()
+            .map(|p| {
+                format!(
+                    "system package {p} is missing: type `{}`",
+                    apt_line(std::slice::from_ref(&p))
+                )
+            })
+            .collect();
+        if self.program("python3").is_some()
+            && let Err(seen) = self.python()
+        {
+            found.push(no_python(&entry.build.requirement, seen).to_string());
+        }
+        match &self.cache {
+            None => found.push(ProvisionError::NoCache.to_string()),
+            Some(cache) => {
+                if let Err((path, error)) = writable(cache) {
+                    let error = ProvisionError::CacheNotWritable {
+                        path,
+                        error: error.to_string(),
+                    };
+                    found.push(error.to_string());
+                }
+            }
+        }
+        found
+    }
+
+    /// The system packages that are missing, as apt calls them.
+    fn missing_packages(&self, build: &Build) -> Vec<String> {
+        let mut missing: Vec<String> = build
+            .programs
+            .iter()
+            .filter(|(program, _)| self.program(program).is_none())
+            .map(|(_, package)| package.clone())
+            .collect();
+        // Elsewhere than on Debian and its kin, configuring will say what it lacks.
+        if let Some(dpkg) = self.program("dpkg-query") {
+            missing.extend(
+                build
+                    .libraries
+                    .iter()
+                    .filter(|p| !self.has_package(&dpkg, p))
+                    .cloned(),
+            );
+        }
+        match self.python() {
+            // Debian takes these out of Python's standard library.
+            Ok(python)
+                if self
+                    .quiet(&python, &["-c", "import venv, ensurepip"])
+                    .is_some_and(|o| o.0) => {}
+            Ok(_) => missing.push("python3-venv".into()),
+            Err(_) if self.program("python3").is_none() => {
+                missing.extend(["python3".to_owned(), "python3-venv".into()]);
+            }
+            // One that is too old is not helped by the package that it came from.
+            Err(_) => {}
+        }
+        missing
+    }
+
+    fn has_package(&self, dpkg: &Path, package: &str) -> bool {
+        self.quiet(dpkg, &["-W", "-f=${db:Status-Status}\n", package])
+            // Several architectures: one line each.
+            .is_some_and(|(ok, said)| ok && said.lines().any(|l| l == "installed"))
+    }
+
+    /// The newest-enough Python on PATH, or what was seen instead.
+    fn python(&self) -> Result<PathBuf, String> {
+        let mut seen = Vec::new();
+        let newer = (9..=20).rev().map(|minor| format!("python3.{minor}"));
+        for name in ["python3".to_owned()]
+            .into_iter()
+            .chain(newer)
+            .chain(["python".to_owned()])
+        {
+            let Some(path) = self.program(&name) else {
+                continue;
+            };
+            let script = "import sys; print(sys.version_info[0], sys.version_info[1])";
+            let said = self
+                .quiet(&path, &["-c", script])
+                .map(|(_, said)| said)
+                .unwrap_or_default();
+            let mut numbers = said.split_whitespace().map(str::parse::<u32>);
+            match (numbers.next(), numbers.next()) {
+                (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= PYTHON => return Ok(path),
+                (Some(Ok(major)), Some(Ok(minor))) => {
+                    seen.push(format!("{name} is {major}.{minor}"))
+                }
+                _ => seen.push(format!("{name} does not run")),
+            }
+        }
+        Err(if seen.is_empty() {
+            "no python3 at all".into()
+        } else {
+            seen.join(", ")
+        })
+    }
+
+    /// Runs a program for its answer: whether it succeeded, and what it printed.
+    fn quiet(&self, program: &Path, args: &[&str]) -> Option<(bool, String)> {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .env("PATH", &self.path)
+            .env("LC_ALL", "C");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = process::spawn(command, "probe").ok()?;
+        // These answers fit into a pipe; a program that hangs is given up.
+        let status = child.wait_deadline(Duration::from_secs(20)).ok()??;
+        let mut text = Vec::new();
+        child.stdout.take()?.read_to_end(&mut text).ok()?;
+        Some((
+            status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        ))
+    }
+}
+
+/// The one line that installs system packages.
+fn apt_line(packages: &[String]) -> String {
+    format!("sudo apt-get install -y {}", packages.join(" "))
+}
+
+/// An error of the file system: whose fault it is.
+pub(super) fn file_error(name: &str, path: &Path, error: &io::Error) -> ProvisionError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ProvisionError::DiskFull {
+            name: name.to_owned(),
+            path,
+        },
+        _ => ProvisionError::CacheNotWritable {
+            path,
+            error: error.to_string(),
+        },
+    }
+}
+
+fn no_python(name: &str, seen: String) -> ProvisionError {
+    let line = apt_line(&["python3".into(), "python3-venv".into()]);
+    ProvisionError::NoPython {
+        name: name.to_owned(),
+        seen,
+        line,
+    }
+}
+
+/// Tries to write where the folder is, or would be made; else where it failed, and how.
+fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let existing = folder.ancestors().find(|p| p.exists()).unwrap_or(folder);
+    let probe = existing.join(format!(".lnconform-write-{}", std::process::id()));
+    let tried = if existing.is_dir() {
+        File::create(&probe).and_then(|mut f| f.write_all(b"x"))
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    };
+    let _ = std::fs::remove_file(&probe);
+    tried.map_err(|error| (existing.to_owned(), error))
+}
+
+/// Reads the progress out of a line of output: phase, percent, and a line for people.
+type Watch<'a> = &'a mut dyn FnMut(&str) -> Option<(Phase, u8, String)>;
+
+/// One installation under way.
+struct Installation<'a> {
+    host: &'a Provisioner,
+    name: &'a str,
+    entry: &'a Entry,
+    cache: &'a Path,
+    work: PathBuf,
+    apt: bool,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Installation<'_> {
+    fn run(&mut self) -> Result<Found, ProvisionError> {
+        let parent = self.cache.join("tmp");
+        std::fs::create_dir_all(&parent).map_err(|e| self.io(&parent, &e))?;
+        let _lock = self.lock()?;
+        if let Ok(Some(found)) = self.host.cached(self.name, self.entry, true) {
+            return Ok(found);
+        }
+        self.packages()?;
+        let python = self
+            .host
+            .python()
+            .map_err(|seen| no_python(self.name, seen))?;
+        self.open_work()?;
+        let venv = self.tools(&python)?;
+        let archive = self.download(&venv)?;
+        self.unpack(&venv, &archive)?;
+        let program = self.build(&venv)?;
+        self.store(&program)
+    }
+
+    fn say(&mut self, phase: Phase, percent: Option<u8>, message: impl Into<String>) {
+        let (name, message) = (self.name.to_owned(), message.into());
+        (self.progress)(Progress {
+            name,
+            phase,
+            percent,
+            message,
+        });
+    }
+
+    fn io(&self, path: &Path, error: &io::Error) -> ProvisionError {
+        file_error(self.name, path, error)
+    }
+
+    /// Waits until no other process installs the same.
+    fn lock(&mut self) -> Result<File, ProvisionError> {
+        let mut path = self.work.clone().into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|e| self.io(&path, &e))?;
+        let mut told = false;
+        while FileExt::try_lock(&file).is_err() {
+            if !told {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let holder = holder.trim();
+                let who = if holder.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (process {holder})")
+                };
+                let minutes = self.entry.minutes;
+                self.say(
+                    Phase::Wait,
+                    None,
+                    format!("another lnconform{who} installs it now; waiting, usually {minutes} minutes at most"),
+                );
+                told = true;
+            }
+            if crate::reaper::stopping() {
+                return Err(ProvisionError::Interrupted {
+                    name: self.name.to_owned(),
+                });
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        // For the message of others only.
+        let _ = file.set_len(0);
+        let _ = file.rewind();
+        let _ = write!(file, "{}", std::process::id());
+        Ok(file)
+    }
+
+    /// The build folder, with what an interrupted build of the same recipe left there.
+    fn open_work(&mut self) -> Result<(), ProvisionError> {
+        let mark = self.work.join("recipe");
+        let recipe = recipe_hash(self.entry);
+        let same = std::fs::read_to_string(&mark).is_ok_and(|r| r == recipe);
+        let fresh = || {
+            if !same && self.work.exists() {
+                std::fs::remove_dir_all(&self.work)?;
+            }
+            std::fs::create_dir_all(&self.work)?;
+            std::fs::write(&mark, &recipe)
+        };
+        fresh().map_err(|e| self.io(&self.work, &e))
+    }
+
+    fn packages(&mut self) -> Result<(), ProvisionError> {
+        let missing = self.host.missing_packages(&self.entry.build);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let line = apt_line(&missing);
+        let refuse = |why: &str| ProvisionError::Packages {
+            name: self.name.to_owned(),
+            missing: missing.clone(),
+            line: line.clone(),
+            why: why.to_owned(),
+        };
+        if !self.apt {
+            return Err(refuse(
+                ", or run with --install as root or with passwordless sudo",
+            ));
+        }
+        let Some(apt) = self.host.program("apt-get") else {
+            return Err(ProvisionError::Packages {
+                line: format!(
+                    "your system's command for packages like {}",
+                    missing.join(" ")
+                ),
+                name: self.name.to_owned(),
+                why: " (this system has no apt-get)".into(),
+                missing,
+            });
+        };
+        let mut prefix: Vec<OsString> = Vec::new();
+        if !is_root() {
+            let sudo = self.host.program("sudo").filter(|sudo| {
+                // -n: never ask for a password, which nobody could type here.
+                self.host.quiet(sudo, &["-n", "true"]).is_some_and(|o| o.0)
+            });
+            match sudo {
+                Some(sudo) => prefix.extend([sudo.into_os_string(), "-n".into()]),
+                None => {
+                    return Err(refuse(
+                        " (this user is not root and sudo asks for a password)",
+                    ));
+                }
+            }
+        }
+        prefix.push(apt.into_os_string());
+        self.say(
+            Phase::Packages,
+            None,
+            format!("installing {}", missing.join(", ")),
+        );
+        self.run_apt(&prefix, &missing, &line)
+    }
+
+    /// One apt at a time among our own, and patience with somebody else's.
+    fn run_apt(
+        &mut self,
+        prefix: &[OsString],
+        missing: &[String],
+        line: &str,
+    ) -> Result<(), ProvisionError> {
+        let path = sys::shared_tmp().join("lnconform-apt.lock");
+        // Another user's file may be closed to us; then apt's own lock has to do.
+        let lock = OpenOptions::new().create(true).append(true).open(path).ok();
+        while let Some(file) = &lock
+            && FileExt::try_lock(file).is_err()
+        {
+            if crate::reaper::stopping() {
+                return Err(ProvisionError::Interrupted {
+                    name: self.name.to_owned(),
+                });
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        let install: Vec<&str> = ["install", "-y", "--no-install-recommends"]
+            .into_iter()
+            .chain(missing.iter().map(String::as_str))
+            .collect();
+        // Package lists may be old, or, in a fresh image, not there at all.
+        let (ok, _) = self.apt_once(prefix, &install)?;
+        if ok {
+            return Ok(());
+        }
+        self.say(Phase::Packages, None, "updating the package lists");
+        self.apt_once(prefix, &["update"])?;
+        let (ok, said) = self.apt_once(prefix, &install)?;
+        if ok {
+            return Ok(());
+        }
+        Err(ProvisionError::Apt {
+            name: self.name.to_owned(),
+            line: line.to_owned(),
+            said: last_lines(&said, 3),
+        })
+    }
+
+    fn apt_once(
+        &mut self,
+        prefix: &[OsString],
+        args: &[&str],
+    ) -> Result<(bool, String), ProvisionError> {
+        let deadline = Instant::now() + APT;
+        loop {
+            let mut command = Command::new(&prefix[0]);
+            command
+                .args(&prefix[1..])
+                .args(["-o", &format!("DPkg::Lock::Timeout={}", APT.as_secs())])
+                .args(args)
+                .env("DEBIAN_FRONTEND", "noninteractive");
+            let (ok, said) = self.capture(command, "apt-get", None, &mut |_| None)?;
+            // The option above covers installing, not the lock on the lists.
+            let locked = said.contains("Could not get lock") || said.contains("Unable to lock");
+            if ok || !locked || Instant::now() >= deadline {
+                return Ok((ok, said));
+            }
+            self.say(
+                Phase::Packages,
+                None,
+                "another apt is at work; waiting for it",
+            );
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// Runs a command, every line of its output into the log, and returns whether it succeeded and
+    /// the end of its output. `percent` reads the progress out of a line.
+    fn capture(
+        &mut self,
+        mut command: Command,
+        label: &str,
+        log: Option<&Path>,
+        percent: Watch<'_>,
+    ) -> Result<(bool, String), ProvisionError> {
+        if command.get_envs().all(|(k, _)| k != "PATH") {
+            command.env("PATH", &self.host.path);
+        }
+        command.env("LC_ALL", "C").stdin(Stdio::null());
+        let mut log = match log {
+            Some(path) => Some(
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)
+                    .map_err(|e| self.io(path, &e))?,
+            ),
+            None => None,
+        };
+        // One pipe for both, so that errors stay beside what they belong to.
+        let (reader, writer) = io::pipe().map_err(|e| self.io(&self.work, &e))?;
+        let copy = writer.try_clone().map_err(|e| self.io(&self.work, &e))?;
+        command.stdout(writer).stderr(copy);
+        let shown = format!("{command:?}");
+        let mut child = match process::spawn(command, label) {
+            Ok(child) => child,
+            Err(_) if crate::reaper::stopping() => {
+                return Err(ProvisionError::Interrupted {
+                    name: self.name.to_owned(),
+                });
+            }
+            Err(error) => return Ok((false, format!("{label} cannot be run: {error}"))),
+        };
+        if let Some(log) = &mut log {
+            let _ = writeln!(log, "$ {shown}");
+        }
+        let mut tail: Vec<String> = Vec::new();
+        for line in BufReader::new(reader).split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if let Some(log) = &mut log {
+                // A full disk shows in what the command itself says.
+                let _ = writeln!(log, "{line}");
+            }
+            if let Some((phase, percent, message)) = percent(&line) {
+                self.say(phase, Some(percent), message);
+            }
+            tail.push(line);
+            if tail.len() > 60 {
+                tail.remove(0);
+            }
+        }
+        let status = child.wait().map_err(|e| self.io(&self.work, &e))?;
+        if !status.success() && crate::reaper::stopping() {
+            return Err(ProvisionError::Interrupted {
+                name: self.name.to_owned(),
+            });
+        }
+        Ok((status.success(), tail.join("\n")))
+    }
+
+    /// Runs a step that has to succeed.
+    fn step(
+        &mut self,
+        step: &str,
+        command: Command,
+        percent: Watch<'_>,
+    ) -> Result<(), ProvisionError> {
+        let log = self.work.join("build.log");
+        let (ok, said) = self.capture(command, step, Some(&log), percent)?;
+        if ok {
+            Ok(())
+        } else {
+            Err(self.blame(step, &said, log))
+        }
+    }
+
+    /// Whose fault a failed step is, from what it said.
+    fn blame(&self, step: &str, said: &str, log: PathBuf) -> ProvisionError {
+        let name = self.name.to_owned();
+        let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
+        // Python's venv, for one, keeps to itself what went wrong.
+        let full = sys::free_bytes(&self.work).is_some_and(|free| free < 4 << 20);
+        if full || has(&["No space left on device", "Errno 28", "Disk quota exceeded"]) {
+            return ProvisionError::DiskFull {
+                name,
+                path: self.work.clone(),
+            };
+        }
+        if has(&[
+            "Read-only file system",
+            "Permission denied",
+            "Errno 13",
+            "Errno 30",
+        ]) {
+            let (path, error) = (self.work.clone(), last_lines(said, 1));
+            return ProvisionError::CacheNotWritable { path, error };
+        }
+        if step.starts_with("pip")
+            && has(&[
+                "NewConnectionError",
+                "Temporary failure in name resolution",
+                "Name or service not known",
+                "Network is unreachable",
+                "Connection refused",
+                "Connection reset",
+                "timed out",
+                "Max retries exceeded",
+                "ProxyError",
+                "Cannot connect to proxy",
+                "SSLError",
+                "Could not find a version",
+                "No matching distribution",
+            ])
+        {
+            let what = step.strip_prefix("pip ").unwrap_or(step).to_owned();
+            return ProvisionError::NoNetwork {
+                name,
+                what,
+                said: last_lines(said, 1),
+            };
+        }
+        let said = if has(&[
+            "Killed signal terminated",
+            "signal 9",
+            "cc1plus: out of memory",
+        ]) {
+            "the compiler was killed, most likely because memory ran out: close other programs and try again".into()
+        } else {
+            last_lines(said, 4)
+        };
+        ProvisionError::Step {
+            name,
+            step: step.to_owned(),
+            said,
+            log,
+        }
+    }
+
+    /// A Python environment in the build folder, with what fetching and building need.
+    fn tools(&mut self, python: &Path) -> Result<Venv, ProvisionError> {
+        let venv = Venv {
+            folder: self.work.join("venv"),
+        };
+        let build = &self.entry.build;
+        let mut packages = build.fetch.clone();
+        packages.extend(
+            build
+                .wheels
+                .iter()
+                .filter(|(p, _)| self.host.program(p).is_none())
+                .map(|(_, w)| w.clone()),
+        );
+        let mark = self.work.join("tools");
+        if std::fs::read_to_string(&mark).is_ok_and(|m| m == packages.join(" ")) {
+            return Ok(venv);
+        }
+        self.say(
+            Phase::Tools,
+            None,
+            format!("getting {} for Python", packages.join(", ")),
+        );
+        let mut make = Command::new(python);
+        make.args(["-m", "venv", "--clear"]).arg(&venv.folder);
+        self.step("python3 -m venv", make, &mut |_| None)?;
+        let mut pip = venv.pip();
+        pip.arg("install").args(&packages);
+        self.step(
+            &format!("pip install {}", packages.join(" ")),
+            pip,
+            &mut |_| None,
+        )?;
+        std::fs::write(&mark, packages.join(" ")).map_err(|e| self.io(&mark, &e))?;
+        Ok(venv)
+    }
+
+    /// The source package, with the right checksum.
+    fn download(&mut self, venv: &Venv) -> Result<PathBuf, ProvisionError> {
+        let build = &self.entry.build;
+        let folder = self.work.join("download");
+        let archive = folder.join(&build.file);
+        if sha256_file(&archive).is_ok_and(|d| d == build.sha256) {
+            return Ok(archive);
+        }
+        self.say(
+            Phase::Download,
+            None,
+            format!("fetching {}", build.requirement),
+        );
+        let mut pip = venv.pip();
+        pip.args([
+            "download",
+            "--pre",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--no-build-isolation",
+        ])
+        .arg("--dest")
+        .arg(&folder)
+        .arg(&build.requirement);
+        self.step(
+            &format!("pip download {}", build.requirement),
+            pip,
+            &mut |_| None,
+        )?;
+        let found = sha256_file(&archive).map_err(|e| ProvisionError::Step {
+            name: self.name.to_owned(),
+            step: format!("pip download {}", build.requirement),
+            said: format!(
+                "it did not bring {} ({e}): the version table may be wrong",
+                build.file
+            ),
+            log: self.work.join("build.log"),
+        })?;
+        if found != build.sha256 {
+            let _ = std::fs::remove_file(&archive);
+            return Err(ProvisionError::Checksum {
+                name: self.name.to_owned(),
+                file: build.file.clone(),
+                expected: build.sha256.clone(),
+                found,
+            });
+        }
+        Ok(archive)
+    }
+
+    fn unpack(&mut self, venv: &Venv, archive: &Path) -> Result<(), ProvisionError> {
+        let (mark, source) = (self.work.join("unpacked"), self.work.join("source"));
+        if mark.exists() {
+            return Ok(());
+        }
+        self.say(
+            Phase::Unpack,
+            None,
+            format!("unpacking {}", self.entry.build.file),
+        );
+        if source.exists() {
+            std::fs::remove_dir_all(&source).map_err(|e| self.io(&source, &e))?;
+        }
+        let mut tar = Command::new(venv.python());
+        tar.args(["-m", "tarfile", "-e"]).arg(archive).arg(&source);
+        self.step("unpacking", tar, &mut |_| None)?;
+        std::fs::write(&mark, "").map_err(|e| self.io(&mark, &e))
+    }
+
+    /// Configures and compiles; returns the executable.
+    fn build(&mut self, venv: &Venv) -> Result<PathBuf, ProvisionError> {
+        let build = &self.entry.build;
+        let (source, out) = (
+            self.work.join("source").join(&build.folder),
+            self.work.join("build"),
+        );
+        let mark = self.work.join("configured");
+        if !mark.exists() {
+            self.say(Phase::Configure, None, "configuring");
+            if out.exists() {
+                std::fs::remove_dir_all(&out).map_err(|e| self.io(&out, &e))?;
+            }
+            let mut cmake = self.nice("cmake", venv);
+            cmake
+                .args(["-G", "Ninja", "-S"])
+                .arg(&source)
+                .arg("-B")
+                .arg(&out)
+                .args(&build.cmake);
+            self.step("configuring with cmake", cmake, &mut |_| None)?;
+            std::fs::write(&mark, "").map_err(|e| self.io(&mark, &e))?;
+        }
+        let usual = format!("compiling, usually takes {} minutes", self.entry.minutes);
+        self.say(Phase::Build, Some(0), usual.clone());
+        let jobs = thread::available_parallelism().map_or(1, usize::from);
+        let mut cmake = self.nice("cmake", venv);
+        cmake
+            .arg("--build")
+            .arg(&out)
+            .args(["--target", &build.target, "-j", &jobs.to_string()]);
+        // Ninja has no colours and one line a step when its output is a pipe.
+        let mut last = 0;
+        self.step("compiling", cmake, &mut |line| {
+            let percent = ninja_percent(line)?;
+            let news = percent != last;
+            last = percent;
+            news.then(|| (Phase::Build, percent, usual.clone()))
+        })?;
+        Ok(out.join("bin").join(&self.entry.program))
+    }
+
+    /// A command at low priority, so that the checks that run meanwhile do not suffer.
+    fn nice(&self, program: &str, venv: &Venv) -> Command {
+        let path = path_with(&venv.bin(), &self.host.path);
+        let program = self
+            .host
+            .program(program)
+            .unwrap_or_else(|| venv.bin().join(program));
+        let mut command = match self.host.program("nice") {
+            Some(nice) => {
+                let mut command = Command::new(nice);
+                command.args(["-n", "10"]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.env("PATH", path);
+        command
+    }
+
+    /// Into the cache, complete or not at all; then the build folder goes.
+    fn store(&mut self, program: &Path) -> Result<Found, ProvisionError> {
+        self.say(Phase::Store, None, "putting it into the cache");
+        let version = program_version(self.name, program)?;
+        if version != self.entry.version {
+            return Err(ProvisionError::Step {
+                name: self.name.to_owned(),
+                step: "the check of what was built".into(),
+                said: format!(
+                    "it says that it is {version} and should be {}",
+                    self.entry.version
+                ),
+                log: self.work.join("build.log"),
+            });
+        }
+        let folder = self.cache.join(self.name).join(version.to_string());
+        let put = || -> io::Result<()> {
+            // Beside its place, on the same file system, so that the rename is one step.
+            let part = self.cache.join(self.name).join(format!(".{version}.part"));
+            if part.exists() {
+                std::fs::remove_dir_all(&part)?;
+            }
+            std::fs::create_dir_all(part.join("bin"))?;
+            let target = part.join("bin").join(&self.entry.program);
+            std::fs::copy(program, &target)?;
+            let manifest = Manifest {
+                sha256: sha256_file(&target)?,
+                size: std::fs::metadata(&target)?.len(),
+                recipe: recipe_hash(self.entry),
+            };
+            std::fs::write(
+                part.join(Manifest::FILE),
+                serde_json::to_vec_pretty(&manifest)?,
+            )?;
+            // A manifest that survives a power cut while the program does not would vouch for it.
+            File::open(&target)?.sync_all()?;
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder)?;
+            }
+            std::fs::rename(&part, &folder)
+        };
+        put().map_err(|e| self.io(&folder, &e))?;
+        // Only room is lost if this fails.
+        let _ = std::fs::remove_dir_all(&self.work);
+        let path = folder.join("bin").join(&self.entry.program);
+        Ok(Found {
+            name: self.name.to_owned(),
+            path,
+            version,
+            from: Source::Cache,
+        })
+    }
+}
+
+/// A Python environment.
+struct Venv {
+    folder: PathBuf,
+}
+
+impl Venv {
+    fn bin(&self) -> PathBuf {
+        self.folder
+            .join(if cfg!(windows) { "Scripts" } else { "bin" })
+    }
+
+    fn python(&self) -> PathBuf {
+        self.bin().join("python")
+    }
+
+    /// pip, which must neither ask nor look for news of itself.
+    fn pip(&self) -> Command {
+        let mut pip = Command::new(self.python());
+        pip.args([
+            "-m",
+            "pip",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--retries",
+            "3",
+        ]);
+        pip
+    }
+}
+
+/// A hash of all that decides what comes out.
+fn recipe_hash(entry: &Entry) -> String {
+    let build = serde_json::to_string(&entry.build).unwrap_or_default();
+    hex::encode(Sha256::digest(format!(
+        "{RECIPE}\n{}\n{build}",
+        entry.version
+    )))
+}
+
+/// The progress in a line of Ninja, `[12/324] Building …`.
+fn ninja_percent(line: &str) -> Option<u8> {
+    let (done, total) = line.strip_prefix('[')?.split_once(']')?.0.split_once('/')?;
+    let (done, total): (u64, u64) = (done.trim().parse().ok()?, total.trim().parse().ok()?);
+    u8::try_from((done * 100).checked_div(total)?.min(100)).ok()
+}
+
+/// The last lines that say something, joined for a message.
+fn last_lines(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let said = all[all.len().saturating_sub(lines)..].join(" | ");
+    if said.is_empty() {
+        "it said nothing".into()
+    } else {
+        said
+    }
+}
+
+fn is_root() -> bool {
+    #[cfg(unix)]
+    {
+        rustix::process::geteuid().is_root()
+    }
+    #[cfg(not(unix))]
+    {
+        false
+    }
+}

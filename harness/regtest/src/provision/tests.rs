@@ -1,0 +1,564 @@
+//! Installations with stand-ins for Python, CMake, dpkg and apt: shell scripts on a PATH that has
+//! nothing else. Their behaviour is chosen by files in their folder.
+
+use super::*;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+
+/// What the stand-in for the source package holds.
+const SOURCE: &str = "the source";
+
+/// Python: the environment, pip, tarfile. `offline`, `altered`: what goes wrong.
+const PYTHON: &str = r#"
+case "$*" in
+  *sys.version_info*) cat "$T/python-version" 2>/dev/null || echo 3 11; exit;;
+  *ensurepip*) [ ! -e "$T/no-venv" ]; exit;;
+  "-m venv "*) for d; do :; done; mkdir -p "$d/bin" && cp "$0" "$d/bin/python"; exit;;
+esac
+if [ -e "$T/offline" ]; then
+  echo "WARNING: Retrying after connection broken by 'NewConnectionError: Temporary failure in name resolution'"
+  echo "ERROR: No matching distribution found for it" >&2; exit 1
+fi
+case "$*" in
+  *" install "*) exit;;
+  *" download "*)
+    while [ "$1" != --dest ]; do shift; done
+    mkdir -p "$2"
+    if [ -e "$T/altered" ]; then echo evil; else printf 'the source'; fi > "$2/src.tar.gz"; exit;;
+  "-m tarfile "*) mkdir -p "$5/src"; exit;;
+esac
+exit 9"#;
+
+/// CMake: `--build` waits for `go` if `wait` exists, and fails as `fail` says.
+const CMAKE: &str = r#"
+if [ "$1" = --build ]; then
+  echo "[1/4] Building CXX object a.o"
+  while [ -e "$T/wait" ] && [ ! -e "$T/go" ]; do sleep 0.02; done
+  if [ -e "$T/fail" ]; then . "$T/fail"; fi
+  echo "[4/4] Linking CXX executable bin/bitcoind"
+  mkdir -p "$2/bin"
+  v=$(cat "$T/built-version" 2>/dev/null || echo 31.99.0)
+  printf '#!/bin/sh\necho "Bitcoin Core daemon version v%s"\n' "$v" > "$2/bin/bitcoind"
+  chmod +x "$2/bin/bitcoind"
+else
+  while [ "$1" != -B ]; do shift; done
+  mkdir -p "$2"
+fi"#;
+
+/// dpkg-query: what is listed in `absent` is not installed.
+const DPKG: &str = r#"
+for p; do :; done
+if grep -qx -- "$p" "$T/absent" 2>/dev/null; then echo "dpkg-query: no packages found" >&2; exit 1; fi
+echo installed"#;
+
+/// apt-get: knows nothing before `update`; `locked` holds how often it finds the lock taken.
+const APT: &str = r#"
+n=$(cat "$T/locked" 2>/dev/null || echo 0)
+if [ "$n" -gt 0 ]; then
+  echo $((n - 1)) > "$T/locked"
+  echo "E: Could not get lock /var/lib/apt/lists/lock" >&2; exit 100
+fi
+case "$*" in
+  *" update") touch "$T/updated"; exit;;
+  *) [ -e "$T/updated" ] || { echo "E: Unable to locate package" >&2; exit 100; };;
+esac
+rm -f "$T/absent" "$T/no-venv""#;
+
+/// sudo without a password.
+const SUDO: &str = r#"
+shift
+exec "$@""#;
+
+struct Stage {
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let stage = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        std::fs::create_dir(stage.path("bin")).unwrap();
+        for (name, body) in [
+            ("python3", PYTHON),
+            ("cmake", CMAKE),
+            ("dpkg-query", DPKG),
+            ("apt-get", APT),
+            ("sudo", SUDO),
+        ] {
+            stage.program(name, body);
+        }
+        for name in ["ninja", "c++", "pkg-config"] {
+            stage.program(name, "exit 0");
+        }
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn set(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn unset(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// A shell script on PATH that notes each call in `calls`.
+    fn program(&self, name: &str, body: &str) -> PathBuf {
+        let text = format!(
+            "#!/bin/sh\nPATH=/usr/bin:/bin; T='{}'\necho \"{name} $*\" >> \"$T/calls\"\n{body}\n",
+            self.folder.path().display()
+        );
+        let path = self.path("bin").join(name);
+        write_program(&path, &text);
+        path
+    }
+
+    fn calls(&self, word: &str) -> usize {
+        let text = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
+        text.lines().filter(|l| l.contains(word)).count()
+    }
+
+    fn host(&self) -> Provisioner {
+        self.host_with_cache(self.path("cache"))
+    }
+
+    fn host_with_cache(&self, cache: PathBuf) -> Provisioner {
+        let mut host = Provisioner::new(cache, self.path("bin"), []);
+        let build = &mut host.entries.get_mut("bitcoind").unwrap().build;
+        build.sha256 = hex::encode(Sha256::digest(SOURCE));
+        build.file = "src.tar.gz".into();
+        build.folder = "src".into();
+        host
+    }
+
+    fn install(&self) -> Result<Found, ProvisionError> {
+        self.host().install("bitcoind", false, &mut |_| {})
+    }
+
+    fn work(&self) -> PathBuf {
+        self.path("cache/tmp/bitcoind-31.99.0")
+    }
+}
+
+/// Written by another process: a file that this one holds open for writing could not be run by any
+/// child until all children of other tests, in the moment between fork and exec, have closed it.
+fn write_program(path: &Path, text: &str) {
+    use std::io::Write;
+    let mut writer = Command::new("sh")
+        .args(["-c", "rm -f \"$0\"; cat > \"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    assert!(writer.wait().unwrap().success());
+}
+
+#[test]
+fn an_installation_goes_through_its_phases_and_is_found_afterwards() {
+    let stage = Stage::new();
+    let mut seen = Vec::new();
+    let found = stage
+        .host()
+        .install("bitcoind", false, &mut |p| seen.push(p))
+        .unwrap();
+    assert_eq!(found.from, Source::Cache);
+    assert_eq!(found.version, Version::new(31, 99, 0));
+    assert_eq!(
+        found.path,
+        stage.path("cache/bitcoind/31.99.0/bin/bitcoind")
+    );
+    let mut phases: Vec<Phase> = seen.iter().map(|p| p.phase).collect();
+    phases.dedup();
+    let all = [
+        Phase::Tools,
+        Phase::Download,
+        Phase::Unpack,
+        Phase::Configure,
+        Phase::Build,
+        Phase::Store,
+    ];
+    assert_eq!(phases, all);
+    let percents: Vec<u8> = seen.iter().filter_map(|p| p.percent).collect();
+    assert_eq!(percents, [0, 25, 100]);
+    assert!(
+        seen.iter()
+            .any(|p| p.message.contains("usually takes 7 minutes"))
+    );
+    assert!(!stage.work().exists(), "the build folder stays");
+
+    assert_eq!(
+        stage.host().find("bitcoind").unwrap(),
+        Lookup::Found(found.clone())
+    );
+    let calls = stage.calls("");
+    assert_eq!(stage.install().unwrap(), found);
+    assert_eq!(
+        stage
+            .host()
+            .install("bitcoind@31.99.0", false, &mut |_| {})
+            .unwrap(),
+        found
+    );
+    assert_eq!(
+        stage.calls(""),
+        calls,
+        "something ran although all was there"
+    );
+}
+
+#[test]
+fn the_tools_that_are_missing_come_from_the_python_registry() {
+    let stage = Stage::new();
+    std::fs::remove_file(stage.path("bin/ninja")).unwrap();
+    stage.install().unwrap();
+    assert_eq!(
+        stage.calls("install scikit-build-core setuptools_scm ninja"),
+        1
+    );
+}
+
+#[test]
+fn without_a_network_the_registry_is_named_and_a_later_try_succeeds() {
+    let stage = Stage::new();
+    stage.set("offline", "");
+    let error = stage.install().unwrap_err();
+    assert!(matches!(error, ProvisionError::NoNetwork { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("PIP_INDEX_URL") && text.contains("lnconform install bitcoind"),
+        "{text}"
+    );
+    stage.unset("offline");
+    stage.install().unwrap();
+}
+
+#[test]
+fn a_source_with_another_checksum_is_removed_and_never_unpacked() {
+    let stage = Stage::new();
+    stage.set("altered", "");
+    let error = stage.install().unwrap_err();
+    let ProvisionError::Checksum {
+        expected, found, ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(*expected, hex::encode(Sha256::digest(SOURCE)));
+    assert_eq!(*found, hex::encode(Sha256::digest("evil\n")));
+    assert!(!stage.work().join("download/src.tar.gz").exists());
+    assert_eq!(stage.calls("tarfile"), 0);
+    stage.unset("altered");
+    stage.install().unwrap();
+}
+
+#[test]
+fn an_interrupted_build_is_taken_up_where_it_stopped() {
+    let stage = Stage::new();
+    stage.set("fail", "kill -9 $$");
+    let error = stage.install().unwrap_err();
+    assert!(matches!(error, ProvisionError::Step { .. }), "{error}");
+    stage.unset("fail");
+    stage.install().unwrap();
+    for once in ["-m venv", " download ", "tarfile", "cmake -G"] {
+        assert_eq!(stage.calls(once), 1, "{once}");
+    }
+    assert_eq!(stage.calls("cmake --build"), 2);
+}
+
+#[test]
+fn what_another_recipe_left_is_thrown_away() {
+    let stage = Stage::new();
+    stage.set("fail", "exit 1");
+    stage.install().unwrap_err();
+    stage.unset("fail");
+    let mut host = stage.host();
+    host.entries
+        .get_mut("bitcoind")
+        .unwrap()
+        .build
+        .cmake
+        .push("-DNEW=1".into());
+    host.install("bitcoind", false, &mut |_| {}).unwrap();
+    assert_eq!(stage.calls("tarfile"), 2);
+    assert_eq!(stage.calls("-DNEW=1"), 1);
+}
+
+#[test]
+fn two_at_once_build_once() {
+    let stage = Stage::new();
+    stage.set("wait", "");
+    let (building, builds) = channel();
+    let (waiting, waits) = channel();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            stage.host().install("bitcoind", false, &mut |p| {
+                if p.phase == Phase::Build {
+                    let _ = building.send(());
+                }
+            })
+        });
+        builds.recv_timeout(Duration::from_secs(20)).unwrap();
+        let second = scope.spawn(|| {
+            let said = Mutex::new(String::new());
+            let found = stage.host().install("bitcoind", false, &mut |p| {
+                assert_eq!(p.phase, Phase::Wait, "{}", p.message);
+                *said.lock().unwrap() = p.message;
+                let _ = waiting.send(());
+            });
+            (found, said.into_inner().unwrap())
+        });
+        waits.recv_timeout(Duration::from_secs(20)).unwrap();
+        stage.set("go", "");
+        let first = first.join().unwrap().unwrap();
+        let (second, said) = second.join().unwrap();
+        assert_eq!(second.unwrap(), first);
+        assert!(
+            said.contains(&format!("(process {})", std::process::id())),
+            "{said}"
+        );
+    });
+    assert_eq!(stage.calls("cmake --build"), 1);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named_with_what_to_set() {
+    let stage = Stage::new();
+    stage.set("file", "");
+    // Root may write everywhere but below a file and in /proc.
+    for place in [stage.path("file/cache"), PathBuf::from("/proc/lnconform")] {
+        let host = stage.host_with_cache(place.clone());
+        let error = host.install("bitcoind", false, &mut |_| {}).unwrap_err();
+        assert!(
+            matches!(error, ProvisionError::CacheNotWritable { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("LNCONFORM_CACHE"), "{error}");
+        let doctor = &host.doctor()[0];
+        assert!(
+            doctor
+                .problems
+                .iter()
+                .any(|p| p.contains("LNCONFORM_CACHE")),
+            "{doctor:?}"
+        );
+    }
+    assert_eq!(stage.calls("-m venv"), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_what_was_built_stays() {
+    let stage = Stage::new();
+    // A write to this device fails as on a full disk.
+    stage.set("fail", "/bin/echo x > /dev/full || exit 1");
+    let error = stage.install().unwrap_err();
+    assert!(matches!(error, ProvisionError::DiskFull { .. }), "{error}");
+    assert!(error.to_string().contains("LNCONFORM_CACHE"), "{error}");
+    assert!(stage.work().join("configured").exists());
+    // The harness's own writes.
+    let full = std::fs::write("/dev/full", "x").unwrap_err();
+    let error = install::file_error("bitcoind", &stage.work(), &full);
+    assert!(matches!(error, ProvisionError::DiskFull { .. }), "{error}");
+}
+
+#[test]
+fn missing_packages_are_named_in_one_line_and_not_installed_unasked() {
+    let stage = Stage::new();
+    stage.set("absent", "libzmq3-dev\nlibboost-dev\n");
+    stage.set("no-venv", "");
+    std::fs::remove_file(stage.path("bin/c++")).unwrap();
+    let error = stage.install().unwrap_err();
+    let line = "`sudo apt-get install -y g++ libboost-dev libzmq3-dev python3-venv`";
+    assert!(error.to_string().contains(line), "{error}");
+    assert_eq!(stage.calls("apt-get"), 0);
+    let doctor = &stage.host().doctor()[0];
+    for package in ["g++", "libboost-dev", "libzmq3-dev", "python3-venv"] {
+        let line = format!("`sudo apt-get install -y {package}`");
+        assert!(
+            doctor.problems.iter().any(|p| p.contains(&line)),
+            "{line}: {doctor:?}"
+        );
+    }
+    assert_eq!(doctor.install, "lnconform install bitcoind");
+}
+
+#[test]
+fn with_leave_packages_are_installed_and_a_lock_of_apt_is_waited_for() {
+    let stage = Stage::new();
+    stage.set("absent", "libzmq3-dev\n");
+    stage.set("locked", "1");
+    stage.host().install("bitcoind", true, &mut |_| {}).unwrap();
+    assert!(
+        stage.calls("DPkg::Lock::Timeout=120 install -y --no-install-recommends libzmq3-dev") >= 2
+    );
+    assert_eq!(stage.calls(" update"), 1);
+}
+
+#[test]
+fn an_apt_that_fails_is_reported_with_its_words() {
+    let stage = Stage::new();
+    stage.set("absent", "libzmq3-dev\n");
+    stage.program("apt-get", "echo 'E: the mirror is on fire'; exit 100");
+    let error = stage
+        .host()
+        .install("bitcoind", true, &mut |_| {})
+        .unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::Apt { said, .. } if said.contains("on fire")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_or_old_python_is_named() {
+    let stage = Stage::new();
+    stage.set("python-version", "3 8");
+    let error = stage.install().unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::NoPython { seen, .. } if seen == "python3 is 3.8"),
+        "{error}"
+    );
+    let doctor = &stage.host().doctor()[0];
+    assert!(
+        doctor.problems.iter().any(|p| p.contains("python3 is 3.8")),
+        "{doctor:?}"
+    );
+    std::fs::remove_file(stage.path("bin/python3")).unwrap();
+    let error = stage.install().unwrap_err().to_string();
+    assert!(
+        error.contains("apt-get install -y python3 python3-venv"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_order_is_variable_path_cache() {
+    let stage = Stage::new();
+    let from = |host: &Provisioner| match host.find("bitcoind").unwrap() {
+        Lookup::Found(found) => Some((found.from, found.version.to_string())),
+        Lookup::Missing(_) => None,
+    };
+    let version = |v: &str| format!("echo 'Bitcoin Core daemon version v{v}.0-rc1'");
+    assert_eq!(from(&stage.host()), None);
+    stage.install().unwrap();
+    assert_eq!(from(&stage.host()), Some((Source::Cache, "31.99.0".into())));
+    stage.program("bitcoind", &version("31.1"));
+    assert_eq!(from(&stage.host()), Some((Source::Path, "31.1.0".into())));
+    let other = stage.path("mine");
+    write_program(&other, &format!("#!/bin/sh\n{}\n", version("31.2")));
+    let mut host = stage.host();
+    host.vars
+        .insert("BITCOIND_EXE".into(), other.clone().into());
+    assert_eq!(from(&host), Some((Source::Env, "31.2.0".into())));
+
+    // A wrong one on PATH is passed over; a wrong one in the variable is the user's to mend.
+    stage.program("bitcoind", &version("28.0"));
+    assert_eq!(from(&stage.host()), Some((Source::Cache, "31.99.0".into())));
+    write_program(&other, &format!("#!/bin/sh\n{}\n", version("28.0")));
+    let error = host.find("bitcoind").unwrap_err();
+    assert!(matches!(error, ProgramError::Version { .. }), "{error}");
+    assert!(matches!(
+        host.install("bitcoind", false, &mut |_| {}),
+        Err(ProvisionError::Program(_))
+    ));
+    std::fs::remove_dir_all(stage.path("cache")).unwrap();
+    let Lookup::Missing(missing) = stage.host().find("bitcoind").unwrap() else {
+        panic!()
+    };
+    assert!(missing.to_string().contains("28.0.0"), "{missing}");
+}
+
+#[test]
+fn a_program_that_was_damaged_in_the_cache_is_built_anew() {
+    let stage = Stage::new();
+    let found = stage.install().unwrap();
+    let intact = std::fs::read(&found.path).unwrap();
+    std::fs::write(&found.path, &intact[..20]).unwrap();
+    assert!(matches!(
+        stage.host().find("bitcoind").unwrap(),
+        Lookup::Missing(_)
+    ));
+    // One of the same size is seen by the checksum, which `doctor` and `install` compute.
+    std::fs::write(&found.path, vec![b'#'; intact.len()]).unwrap();
+    assert!(!stage.host().doctor()[0].found);
+    assert_eq!(stage.install().unwrap(), found);
+    assert!(stage.host().doctor()[0].found);
+    assert_eq!(stage.calls("cmake --build"), 2);
+}
+
+#[test]
+fn a_build_that_is_another_version_is_not_stored() {
+    let stage = Stage::new();
+    stage.set("built-version", "30.0.0");
+    let error = stage.install().unwrap_err();
+    assert!(error.to_string().contains("30.0.0"), "{error}");
+    assert!(!stage.path("cache/bitcoind/31.99.0").exists());
+}
+
+#[test]
+fn a_compiler_error_is_shown_with_the_log() {
+    let stage = Stage::new();
+    stage.set("fail", "echo 'a.cpp:1: error: no such thing'; exit 1");
+    let error = stage.install().unwrap_err();
+    let ProvisionError::Step { said, log, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(said.contains("no such thing"));
+    assert!(
+        std::fs::read_to_string(log)
+            .unwrap()
+            .contains("no such thing")
+    );
+}
+
+#[test]
+fn unknown_names_and_versions_are_refused() {
+    let stage = Stage::new();
+    let error = stage
+        .host()
+        .install("bitcoind@1.2.3", false, &mut |_| {})
+        .unwrap_err();
+    assert!(
+        matches!(error, ProvisionError::NoSuchVersion { .. }),
+        "{error}"
+    );
+    let error = stage
+        .host()
+        .install("bitcoin", false, &mut |_| {})
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("it has bitcoind"), "{error}");
+}
+
+#[test]
+fn a_version_line_is_read_or_refused() {
+    let cases = [
+        (
+            "Bitcoin Core daemon version v31.99.0-unk bitcoind",
+            Some((31, 99, 0)),
+        ),
+        ("Bitcoin Core version v0.21.1", Some((0, 21, 1))),
+        ("Bitcoin Core daemon version v31.1rc2", Some((31, 1, 0))),
+        ("Bitcoin Knots daemon version v29.1.0", None),
+        ("Bitcoin Core daemon version vNext", None),
+        ("", None),
+    ];
+    for (line, wanted) in cases {
+        assert_eq!(
+            version_in(line).map(|v| (v.major, v.minor, v.patch)),
+            wanted,
+            "{line}"
+        );
+    }
+}

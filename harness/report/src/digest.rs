@@ -1,0 +1,219 @@
+//! What the views have in common: a run's records, counted and kept within bounds, so that
+//! memory stays flat however many checks there are.
+
+use lnconform_engine::record::{Check, Outcome, Record, Run, SnapshotState, Summary};
+use lnconform_engine::results::{Counters, Sink};
+use std::collections::BTreeMap;
+
+/// Unexpected checks that are kept whole.
+pub(crate) const KEPT: usize = 1000;
+/// Warnings and disagreements that are kept.
+const LISTED: usize = 200;
+
+/// Checks of one implementation, or of one choice of roles, each in exactly one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub passed: u64,
+    pub unexpected: u64,
+    /// Failures that the ledger expects, or of a MAY.
+    pub known: u64,
+    /// Failures of a SHOULD.
+    pub warned: u64,
+    pub unsupported: u64,
+    pub not_applicable: u64,
+    pub could_not_run: u64,
+}
+
+/// The headings of a [`Row`].
+pub(crate) const COLUMNS: [&str; 7] = [
+    "passed",
+    "unexpected",
+    "known",
+    "warned",
+    "unsupported",
+    "n/a",
+    "not run",
+];
+
+impl Row {
+    pub(crate) fn cells(&self) -> [u64; 7] {
+        [
+            self.passed,
+            self.unexpected,
+            self.known,
+            self.warned,
+            self.unsupported,
+            self.not_applicable,
+            self.could_not_run,
+        ]
+    }
+
+    fn add(&mut self, check: &Check) {
+        let cell = match check.outcome {
+            _ if !check.expected => &mut self.unexpected,
+            Outcome::Passed => &mut self.passed,
+            Outcome::Failed if check.warning => &mut self.warned,
+            Outcome::Failed => &mut self.known,
+            Outcome::Unsupported => &mut self.unsupported,
+            Outcome::NotApplicable => &mut self.not_applicable,
+            Outcome::CouldNotRun => &mut self.could_not_run,
+        };
+        *cell += 1;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Row) {
+        self.passed += other.passed;
+        self.unexpected += other.unexpected;
+        self.known += other.known;
+        self.warned += other.warned;
+        self.unsupported += other.unsupported;
+        self.not_applicable += other.not_applicable;
+        self.could_not_run += other.could_not_run;
+    }
+}
+
+/// Observations by their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snapshots {
+    pub same: u64,
+    pub new: u64,
+    pub changed: u64,
+    pub drift: u64,
+}
+
+/// A run in numbers and short lists.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Digest {
+    pub header: Option<Run>,
+    pub rows: BTreeMap<String, Row>,
+    pub counters: Counters,
+    /// At most [`KEPT`].
+    pub unexpected: Vec<Check>,
+    /// Id, who, requirement, message; at most [`LISTED`].
+    pub warnings: Vec<Warning>,
+    /// One line each; at most [`LISTED`].
+    pub disagreements: Vec<String>,
+    pub disagreed: u64,
+    pub snapshots: Snapshots,
+    /// Milliseconds by phase, in the order in which they were met.
+    pub phases: Vec<(String, u64)>,
+    pub summary: Option<Summary>,
+}
+
+/// A SHOULD that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Warning {
+    pub id: String,
+    pub who: String,
+    pub requirement: Option<String>,
+    pub message: String,
+    pub source: Option<String>,
+}
+
+impl Digest {
+    /// Implementations that are not installed, with the reason, which holds the command that
+    /// installs them.
+    pub(crate) fn absent(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.header
+            .iter()
+            .flat_map(|h| &h.implementations)
+            .filter(|i| !i.available)
+            .map(|i| {
+                (
+                    i.name.as_str(),
+                    i.reason
+                        .as_deref()
+                        .unwrap_or("nobody said why it cannot run"),
+                )
+            })
+    }
+
+    /// What is stale, and what is flaky, of the notes of the summary.
+    pub(crate) fn notes(&self) -> (Vec<&str>, Vec<&str>) {
+        let notes = self
+            .summary
+            .iter()
+            .flat_map(|s| &s.notes)
+            .map(String::as_str);
+        notes.partition(|n| !n.starts_with("flaky:"))
+    }
+
+    /// Why the run ended as it did, in a sentence.
+    pub(crate) fn verdict(&self) -> String {
+        let Some(summary) = &self.summary else {
+            return "the run was ended before its end; this is what it had measured".into();
+        };
+        let c = &self.counters;
+        let why = match summary.exit_code {
+            0 => "all as expected".to_owned(),
+            1 => crate::text::count(c.unexpected_results, "unexpected result"),
+            2 => "usage".to_owned(),
+            3 => format!(
+                "{} of stale, changed or missing expectations and snapshots",
+                crate::text::count(summary.stale, "case")
+            ),
+            4 => "nothing passed or failed".to_owned(),
+            5 => "something that was asked for by name could not run".to_owned(),
+            6 => "a fault of the harness; please report it with the result file".to_owned(),
+            130 => "stopped by the user".to_owned(),
+            _ => "unknown to this version".to_owned(),
+        };
+        format!("exit code {}: {why}", summary.exit_code)
+    }
+}
+
+impl Sink for Digest {
+    fn record(&mut self, record: &Record) {
+        match record {
+            Record::Run(run) => self.header = Some(run.clone()),
+            Record::Check(check) => {
+                self.counters.check(check);
+                match self.rows.get_mut(&check.who()) {
+                    Some(row) => row.add(check),
+                    None => self.rows.entry(check.who()).or_default().add(check),
+                }
+                if !check.expected && self.unexpected.len() < KEPT {
+                    self.unexpected.push((**check).clone());
+                }
+                if check.warning && check.expected && self.warnings.len() < LISTED {
+                    self.warnings.push(Warning {
+                        id: check.id.clone(),
+                        who: check.who(),
+                        requirement: check.requirements.first().cloned(),
+                        message: check.message.clone().unwrap_or_default(),
+                        source: check.source.clone(),
+                    });
+                }
+            }
+            Record::Observation(observation) => {
+                let s = &mut self.snapshots;
+                *match observation.snapshot {
+                    SnapshotState::Same => &mut s.same,
+                    SnapshotState::New => &mut s.new,
+                    SnapshotState::Changed => &mut s.changed,
+                    SnapshotState::Drift => &mut s.drift,
+                } += 1;
+            }
+            Record::Disagreement(disagreement) => {
+                self.disagreed += 1;
+                if self.disagreements.len() < LISTED {
+                    let groups = disagreement
+                        .groups
+                        .iter()
+                        .map(|g| format!("{}: {}", g.implementations.join(", "), g.value));
+                    let groups = groups.collect::<Vec<_>>().join(" | ");
+                    self.disagreements
+                        .push(format!("{}: {groups}", disagreement.id));
+                }
+            }
+            Record::Phase(phase) => {
+                match self.phases.iter_mut().find(|(name, _)| *name == phase.name) {
+                    Some((_, ms)) => *ms += phase.duration_ms,
+                    None => self.phases.push((phase.name.clone(), phase.duration_ms)),
+                }
+            }
+            Record::Node(_) => {}
+            Record::Summary(summary) => self.summary = Some(summary.clone()),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The body of a case: what is expected and referred to holds together.
+
+use super::Whole;
+use crate::bindings::{RESERVED, is_name};
+use crate::case::{Codec, Expect, RoleChoice, Scenario, Step};
+use crate::expect::{self, Fault};
+use crate::file::{self, StepFile};
+use crate::matchers::Pattern;
+use lnconform_yaml::suggest;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Operations that the harness itself does, on `chain`.
+const CHAIN_OPERATIONS: [&str; 1] = ["chain.mine"];
+
+/// The body of a codec vector.
+pub(super) fn codec(
+    whole: &Whole,
+    implementations: Vec<String>,
+    unfilled: bool,
+) -> Result<Codec, Fault> {
+    let value = whole.expect.as_ref().unwrap_or(&Value::Null);
+    let read = expect::read(value).map_err(|f| f.below(&["expect"]))?;
+    if read.unfilled && !unfilled {
+        return Err(not_filled(&["expect"]));
+    }
+    let no_references = BTreeSet::new();
+    if !read.unfilled {
+        references(&read.expect, &no_references).map_err(|f| {
+            f.below(&["expect"])
+                .help("a codec vector binds nothing; its bytes are literal")
+        })?;
+    }
+    Ok(Codec {
+        operation: whole.operation.clone().unwrap_or_default(),
+        input: Value::Object(whole.input.clone()),
+        expect: read.expect,
+        implementations,
+        observe: read.observe,
+    })
+}
+
+fn not_filled(path: &[&str]) -> Fault {
+    Fault::new(path, "`$fill` is not filled yet").help("run `lnconform fill` with this file")
+}
+
+/// The body of a scenario.
+pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault> {
+    let Some(topology) = whole.topology.clone() else {
+        return Err(Fault::new(&[], "`topology` is missing").help("name a file of `topologies/`"));
+    };
+    if whole.steps.is_empty() {
+        return Err(Fault::new(&["steps"], "a scenario needs a step"));
+    }
+    let roles: Vec<&str> = topology.nodes.keys().map(String::as_str).collect();
+    for role in whole.roles.keys() {
+        if !roles.contains(&role.as_str()) {
+            let fault = Fault::new(
+                &["roles", role],
+                format!("the topology {} has no role `{role}`", topology.name),
+            );
+            return Err(fault.help(did_you_mean(role, &roles)));
+        }
+    }
+    let mut known: BTreeSet<String> = roles.iter().map(|r| (*r).to_owned()).collect();
+    let mut names = BTreeSet::new();
+    let mut steps = Vec::with_capacity(whole.steps.len());
+    for (i, file) in whole.steps.iter().enumerate() {
+        let number = (i + 1).to_string();
+        let place = i.to_string();
+        let step = step(file, &number, &roles, &mut known, unfilled)
+            .map_err(|f| f.below(&["steps", &place]))?;
+        if !names.insert(step.name.clone()) {
+            return Err(Fault::new(
+                &["steps", &place, "name"],
+                format!("two steps are called `{}`", step.name),
+            )
+            .help("the name is part of the check's id; give another"));
+        }
+        steps.push(step);
+    }
+    let choices = roles
+        .iter()
+        .map(|r| {
+            (
+                (*r).to_owned(),
+                whole.roles.get(*r).cloned().unwrap_or(RoleChoice::Any),
+            )
+        })
+        .collect();
+    Ok(Scenario {
+        topology,
+        roles: choices,
+        steps,
+    })
+}
+
+fn did_you_mean(word: &str, candidates: &[&str]) -> String {
+    match suggest(word, candidates.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it has {}", candidates.join(", ")),
+    }
+}
+
+fn step(
+    file: &StepFile,
+    number: &str,
+    roles: &[&str],
+    known: &mut BTreeSet<String>,
+    unfilled: bool,
+) -> Result<Step, Fault> {
+    let name = file.name.clone().unwrap_or_else(|| number.to_owned());
+    let readable = |n: &str| {
+        is_name(n)
+            && n.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if file.name.is_some() && !readable(&name) {
+        return Err(
+            Fault::new(&["name"], format!("`{name}` cannot be part of an id"))
+                .help("begin with a letter; use lower case, digits and `-`"),
+        );
+    }
+    let on_chain = file.on == "chain";
+    if !on_chain && !roles.contains(&file.on.as_str()) {
+        let mut candidates = roles.to_vec();
+        candidates.push("chain");
+        return Err(
+            Fault::new(&["on"], format!("there is no role `{}`", file.on))
+                .help(did_you_mean(&file.on, &candidates)),
+        );
+    }
+    let harness_own = CHAIN_OPERATIONS.contains(&file.operation.as_str());
+    if on_chain != harness_own {
+        return Err(if on_chain {
+            Fault::new(
+                &["do"],
+                format!("the chain has no operation `{}`", file.operation),
+            )
+            .help(did_you_mean(&file.operation, &CHAIN_OPERATIONS))
+        } else {
+            Fault::new(
+                &["on"],
+                format!("`{}` is not done by a node", file.operation),
+            )
+            .help("write `on: chain`")
+        });
+    }
+    if file.operation.trim().is_empty() {
+        return Err(Fault::new(&["do"], "the operation has no name"));
+    }
+    let with = Value::Object(file.with.clone());
+    expect::numbers(&with, "").map_err(|f| f.below(&["with"]))?;
+    sendable(&with, known).map_err(|f| f.below(&["with"]))?;
+    let deadline = match &file.deadline {
+        None => None,
+        Some(text) => Some(file::duration(text).ok_or_else(|| {
+            Fault::new(&["deadline"], format!("`{text}` is no deadline"))
+                .help("write `15s`, `500ms` or `2m`, up to an hour")
+        })?),
+    };
+    let mut observe = Vec::new();
+    let expect = match &file.expect {
+        None => None,
+        Some(value) => {
+            let read = expect::read(value).map_err(|f| f.below(&["expect"]))?;
+            if read.unfilled && !unfilled {
+                return Err(not_filled(&["expect"])
+                    .help("the reference has no nodes; bind and match instead"));
+            }
+            if !read.unfilled {
+                references(&read.expect, known).map_err(|f| f.below(&["expect"]))?;
+            }
+            observe = read.observe;
+            Some(read.expect)
+        }
+    };
+    if file.until && (expect.is_none() || deadline.is_none()) {
+        return Err(Fault::new(
+            &["until"],
+            "`until` needs an `expect` to wait for and a `deadline`",
+        ));
+    }
+    if let Some(bind) = &file.bind {
+        if !is_name(bind) || RESERVED.contains(&bind.as_str()) || roles.contains(&bind.as_str()) {
+            return Err(
+                Fault::new(&["bind"], format!("`{bind}` cannot be bound")).help(
+                    "use letters, digits, `-` and `_`, and neither a role nor a matcher's name",
+                ),
+            );
+        }
+        known.insert(bind.clone());
+    }
+    Ok(Step {
+        name,
+        on: file.on.clone(),
+        operation: file.operation.clone(),
+        with,
+        bind: file.bind.clone(),
+        deadline,
+        until: file.until,
+        expect,
+        observe,
+        covers: file.covers.clone(),
+        line: file.line,
+    })
+}
+
+/// Params hold references, but no matchers.
+fn sendable(value: &Value, known: &BTreeSet<String>) -> Result<(), Fault> {
+    match value {
+        Value::String(text) if crate::bindings::literal(text).is_none() => {
+            match Pattern::compile(value) {
+                Ok(Pattern::Reference(reference)) => {
+                    known_name(&reference.name, &reference.to_string(), known)
+                }
+                Ok(_) => Err(
+                    Fault::new(&[], format!("`{text}` is a matcher and cannot be sent"))
+                        .help("a literal dollar is `$$`"),
+                ),
+                Err(e) => Err(Fault {
+                    path: Vec::new(),
+                    message: e.message,
+                    help: e.help,
+                }),
+            }
+        }
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, v)| sendable(v, known).map_err(|f| f.below(&[&i.to_string()]))),
+        Value::Object(map) => map
+            .iter()
+            .try_for_each(|(k, v)| sendable(v, known).map_err(|f| f.below(&[k]))),
+        _ => Ok(()),
+    }
+}
+
+fn known_name(name: &str, whole: &str, known: &BTreeSet<String>) -> Result<(), Fault> {
+    if known.contains(name) {
+        return Ok(());
+    }
+    let fault = Fault::new(
+        &[],
+        format!("`{whole}`: `{name}` is neither a role nor bound by an earlier step"),
+    );
+    Err(match suggest(name, known.iter().map(String::as_str)) {
+        Some(near) => fault.help(format!("did you mean `${near}`?")),
+        None => fault,
+    })
+}
+
+fn references(expect: &Expect, known: &BTreeSet<String>) -> Result<(), Fault> {
+    match expect {
+        Expect::Result(value) => {
+            let pattern = Pattern::compile(value).map_err(|e| Fault {
+                path: e.path,
+                message: e.message,
+                help: e.help,
+            })?;
+            let mut outcome = Ok(());
+            pattern.references(&mut |path, reference| {
+                if outcome.is_ok() {
+                    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                    outcome = known_name(&reference.name, &reference.to_string(), known)
+                        .map_err(|f| f.below(&path));
+                }
+            });
+            outcome
+        }
+        Expect::OneOf(list) => list.iter().enumerate().try_for_each(|(i, a)| {
+            references(&a.expect, known).map_err(|f| f.below(&["one_of", &i.to_string()]))
+        }),
+        Expect::Error(_) | Expect::Observe => Ok(()),
+    }
+}
