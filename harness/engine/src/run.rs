@@ -501,7 +501,8 @@ impl<'a> Tally<'a> {
         let who = self.actor(unit);
         let revision = case.spec.as_deref().and_then(|spec| match spec.split_once('@') {
             Some((_, revision)) => Some(revision.to_owned()),
-            None => self.setup.specs.get(spec).cloned(),
+            // Twelve digits tell two commits apart and keep the names of files readable.
+            None => self.setup.specs.get(spec).map(|r| r.chars().take(12).collect()),
         });
         let (implementation, roles) = match &who {
             Actor::Implementation(name) => (Some(name.clone()), None),

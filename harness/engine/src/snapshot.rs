@@ -252,11 +252,12 @@ impl SnapshotStore {
     }
 
     /// The store of a run: the folder named with `--snapshots`, else `tests/snapshots` in the
-    /// working directory, else the one in the binary.
+    /// working directory, else the one in the binary. A `tests/snapshots` without `observed` is
+    /// somebody else's, since many projects keep a folder of that name.
     pub fn find(given: Option<&Path>, working_dir: &Path) -> Self {
         match given {
             Some(folder) => Self::open(folder),
-            None if working_dir.join(FOLDER).is_dir() => Self {
+            None if working_dir.join(FOLDER).join("observed").is_dir() => Self {
                 folder: Some(working_dir.join(FOLDER)),
                 named: false,
             },
@@ -857,6 +858,21 @@ mod tests {
         assert!(!store.is_writable() && !store.is_named());
         store.keys().unwrap();
         store.redactions().unwrap();
+    }
+
+    #[test]
+    fn a_nearer_store_wins_but_not_anybodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = || SnapshotStore::find(None, dir.path());
+        assert!(!found().is_writable());
+        std::fs::create_dir_all(dir.path().join(FOLDER)).unwrap();
+        assert!(
+            !found().is_writable(),
+            "a folder of that name is not yet a store"
+        );
+        std::fs::create_dir_all(dir.path().join(FOLDER).join("observed")).unwrap();
+        assert!(found().is_writable() && !found().is_named());
+        assert!(SnapshotStore::find(Some(dir.path()), dir.path()).is_named());
     }
 
     #[test]

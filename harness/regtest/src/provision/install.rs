@@ -117,7 +117,7 @@ pub enum ProvisionError {
     },
     /// The disk is full.
     #[error(
-        "the disk that holds {} is full: free about 1.5 GB there, or set LNCONFORM_CACHE to a folder on another disk, then type `{}`; what is built so far is kept",
+        "the disk that holds {} is full: free about 0.5 GB there, or set LNCONFORM_CACHE to a folder on another disk, then type `{}`; what is built so far is kept",
         .path.display(), install_line(.name)
     )]
     DiskFull {
@@ -176,7 +176,7 @@ pub enum ProvisionError {
     },
     /// The registry has another file, or something altered it on its way.
     #[error(
-        "{file} is not the file that the version table names (SHA-256 {found} instead of {expected}): it was altered on its way or at its source, and was removed; nothing of it was run after the check. Try `{}` again, from another network if it happens twice",
+        "{file} is not the file that the version table names (SHA-256 {found} instead of {expected}): it was altered on its way or at its source; nothing of it was run or kept. Try `{}` again, from another network if it happens twice",
         install_line(.name)
     )]
     Checksum {
@@ -534,7 +534,7 @@ impl Installation<'_> {
             if !same && self.work.exists() {
                 std::fs::remove_dir_all(&self.work)?;
             }
-            std::fs::create_dir_all(&self.work)?;
+            std::fs::create_dir_all(self.work.join("tmp"))?;
             std::fs::write(&mark, &recipe)
         };
         fresh().map_err(|e| self.io(&self.work, &e))
@@ -731,9 +731,13 @@ impl Installation<'_> {
     fn step(
         &mut self,
         step: &str,
-        command: Command,
+        mut command: Command,
         percent: Watch<'_>,
     ) -> Result<(), ProvisionError> {
+        // Nothing is left outside the cache, by a step that is killed either.
+        command
+            .env("TMPDIR", self.work.join("tmp"))
+            .env("CCACHE_DISABLE", "1");
         let log = self.work.join("build.log");
         let (ok, said) = self.capture(command, step, Some(&log), percent)?;
         if ok {
@@ -747,6 +751,16 @@ impl Installation<'_> {
     fn blame(&self, step: &str, said: &str, log: PathBuf) -> ProvisionError {
         let name = self.name.to_owned();
         let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
+        if let Some(found) = pip_hash(said) {
+            let build = &self.entry.build;
+            let (file, expected) = (build.file.clone(), build.sha256.clone());
+            return ProvisionError::Checksum {
+                name,
+                file,
+                expected,
+                found,
+            };
+        }
         // Python's venv, for one, keeps to itself what went wrong.
         let full = sys::free_bytes(&self.work).is_some_and(|free| free < 4 << 20);
         if full || has(&["No space left on device", "Errno 28", "Disk quota exceeded"]) {
@@ -855,6 +869,11 @@ impl Installation<'_> {
             None,
             format!("fetching {}", build.requirement),
         );
+        // pip checks the hash before it runs anything of the package, which it has to do to learn
+        // the package's metadata.
+        let list = self.work.join("requirements.txt");
+        let line = format!("{} --hash=sha256:{}\n", build.requirement, build.sha256);
+        std::fs::write(&list, line).map_err(|e| self.io(&list, &e))?;
         let mut pip = venv.pip();
         pip.args([
             "download",
@@ -864,9 +883,11 @@ impl Installation<'_> {
             ":all:",
             "--no-build-isolation",
         ])
+        .arg("--require-hashes")
         .arg("--dest")
         .arg(&folder)
-        .arg(&build.requirement);
+        .arg("-r")
+        .arg(&list);
         self.step(
             &format!("pip download {}", build.requirement),
             pip,
@@ -1050,6 +1071,7 @@ impl Venv {
             "pip",
             "--no-input",
             "--disable-pip-version-check",
+            "--no-cache-dir",
             "--retries",
             "3",
         ]);
@@ -1064,6 +1086,13 @@ fn recipe_hash(entry: &Entry) -> String {
         "{RECIPE}\n{}\n{build}",
         entry.version
     )))
+}
+
+/// The hash of what was fetched, where pip says that it is not the one that was asked for.
+fn pip_hash(said: &str) -> Option<String> {
+    let rest = said.split("DO NOT MATCH THE HASHES").nth(1)?;
+    let got = rest.lines().find_map(|l| l.trim().strip_prefix("Got"))?;
+    Some(got.trim().to_owned())
 }
 
 /// The progress in a line of Ninja, `[12/324] Building …`.

@@ -23,6 +23,10 @@ fi
 case "$*" in
   *" install "*) exit;;
   *" download "*)
+    if [ -e "$T/refused" ]; then
+      echo "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. Otherwise" >&2
+      echo "        Expected sha256 aa" >&2; echo "             Got        bb" >&2; exit 1
+    fi
     while [ "$1" != --dest ]; do shift; done
     mkdir -p "$2"
     if [ -e "$T/altered" ]; then echo evil; else printf 'the source'; fi > "$2/src.tar.gz"; exit;;
@@ -260,6 +264,24 @@ fn a_source_with_another_checksum_is_removed_and_never_unpacked() {
     assert_eq!(stage.calls("tarfile"), 0);
     stage.unset("altered");
     stage.install().unwrap();
+}
+
+#[test]
+fn a_source_that_pip_refuses_for_its_hash_is_the_same_error() {
+    let stage = Stage::new();
+    stage.set("refused", "");
+    let error = stage.install().unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::Checksum { found, .. } if found == "bb"),
+        "{error}"
+    );
+    assert_eq!(stage.calls("--require-hashes"), 1);
+    let list = std::fs::read_to_string(stage.work().join("requirements.txt")).unwrap();
+    let hash = hex::encode(Sha256::digest(SOURCE));
+    assert_eq!(
+        list,
+        format!("py-bitcoinkernel==0.1.0a5 --hash=sha256:{hash}\n")
+    );
 }
 
 #[test]
