@@ -20,7 +20,7 @@ pub enum Command {
     /// Run checks
     Run(Box<RunArgs>),
     /// Show the checks a run would make, a line each
-    List(ListArgs),
+    List(Box<ListArgs>),
     /// Show a check or a requirement: sentence, vector, who takes it
     Explain(ExplainArgs),
     /// Accept the observations of the last run as snapshots
@@ -115,7 +115,12 @@ pub struct Select {
     #[arg(long = "set", value_name = "NAME", help_heading = "What")]
     pub set: Option<String>,
     /// A checkout of the specifications (any part of it): its own vectors become checks
-    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", help_heading = "Inputs")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "LNCONFORM_SPECS",
+        help_heading = "Inputs"
+    )]
     pub specs: Option<PathBuf>,
     /// More vectors, beside the built-in ones
     #[arg(long, value_name = "DIR", help_heading = "Inputs")]
@@ -166,7 +171,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "DATE", help_heading = "How")]
     pub today: Option<String>,
     /// The result file; one that exists is moved to .old
-    #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = ".lnconform/last.jsonl",
+        help_heading = "Output"
+    )]
     pub results: PathBuf,
     /// How results are shown
     #[arg(long, value_enum, default_value = "pretty", help_heading = "Output")]
@@ -249,7 +259,12 @@ pub struct BaselineFile {
     #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl")]
     pub results: PathBuf,
     /// The ledger
-    #[arg(long, short, value_name = "FILE", default_value = "tests/expectations/baseline.yaml")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "tests/expectations/baseline.yaml"
+    )]
     pub output: PathBuf,
 }
 

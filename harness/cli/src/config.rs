@@ -50,7 +50,8 @@ impl Config {
         if let Some(pinned) = &config.harness
             && pinned != here
         {
-            let message = format!("this repository is pinned to lnconform {pinned}, this is {here}");
+            let message =
+                format!("this repository is pinned to lnconform {pinned}, this is {here}");
             return Err(Diagnostic::new(file, message)
                 .at(text, &["harness"])
                 .help("take that version, or change the pin after a run that you are happy with"));
@@ -66,9 +67,14 @@ impl Config {
         self.sets.get(name).map(Vec::as_slice).ok_or_else(|| {
             let known = self.sets.keys().map(String::as_str).collect::<Vec<_>>();
             if known.is_empty() {
-                format!("there is no set `{name}`: {FILE} has no `sets`; `lnconform init` writes one")
+                format!(
+                    "there is no set `{name}`: {FILE} has no `sets`; `lnconform init` writes one"
+                )
             } else {
-                format!("there is no set `{name}` in {FILE}; it has {}", known.join(", "))
+                format!(
+                    "there is no set `{name}` in {FILE}; it has {}",
+                    known.join(", ")
+                )
             }
         })
     }
@@ -109,6 +115,9 @@ mod tests {
     #[test]
     fn another_version_is_refused_at_its_place() {
         let error = Config::parse(Path::new(FILE), "sets: {}\nharness: \"9.0.0\"\n").unwrap_err();
-        assert!(error.to_string().starts_with("lnconform.yaml:2:10: "), "{error}");
+        assert!(
+            error.to_string().starts_with("lnconform.yaml:2:10: "),
+            "{error}"
+        );
     }
 }

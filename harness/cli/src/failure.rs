@@ -19,18 +19,27 @@ pub type Done = Result<u8, Failure>;
 impl Failure {
     /// A mistake in the command line or in a file of the user's: exit code 2.
     pub fn usage(what: impl fmt::Display) -> Self {
-        Self { code: exit::USAGE, lines: vec![what.to_string()] }
+        Self {
+            code: exit::USAGE,
+            lines: vec![what.to_string()],
+        }
     }
 
     /// Something is missing here, or the machine did not allow it: exit code 5.
     pub fn environment(what: impl fmt::Display) -> Self {
-        Self { code: exit::COULD_NOT_RUN, lines: vec![what.to_string()] }
+        Self {
+            code: exit::COULD_NOT_RUN,
+            lines: vec![what.to_string()],
+        }
     }
 
     /// A fault of ours: exit code 6.
     pub fn harness(what: impl fmt::Display) -> Self {
         let line = format!("a fault of lnconform itself, please report it: {what}");
-        Self { code: exit::HARNESS, lines: vec![line] }
+        Self {
+            code: exit::HARNESS,
+            lines: vec![line],
+        }
     }
 }
 
@@ -43,13 +52,19 @@ impl From<Diagnostic> for Failure {
 impl From<Vec<Diagnostic>> for Failure {
     fn from(diagnostics: Vec<Diagnostic>) -> Self {
         let lines = diagnostics.iter().map(ToString::to_string).collect();
-        Self { code: exit::USAGE, lines }
+        Self {
+            code: exit::USAGE,
+            lines,
+        }
     }
 }
 
 impl From<lnconform_engine::results::ResultsError> for Failure {
     fn from(error: lnconform_engine::results::ResultsError) -> Self {
-        Self { code: error.exit_code(), lines: vec![error.to_string()] }
+        Self {
+            code: error.exit_code(),
+            lines: vec![error.to_string()],
+        }
     }
 }
 

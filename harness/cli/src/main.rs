@@ -35,9 +35,11 @@ fn main() -> ExitCode {
         Command::Report(args) => commands::report::report(&args),
         Command::Diff(args) => commands::report::diff(&args),
         Command::Spec { command } => match &command {
-            SpecCommand::Coverage { results, format, specs_named } => {
-                commands::spec::coverage(results, *format, specs_named)
-            }
+            SpecCommand::Coverage {
+                results,
+                format,
+                specs_named,
+            } => commands::spec::coverage(results, *format, specs_named),
             SpecCommand::Import { specs } => commands::spec::import(specs),
         },
         Command::Adapter(args) => match &args.command {

@@ -53,7 +53,7 @@ impl World {
             Some(dir) => upstream::cases(dir)?,
             None => (Vec::new(), Vec::new()),
         };
-        let mut roots = vec![Root::built_in(Path::new("."))];
+        let mut roots = vec![Root::built_in(Path::new(""))];
         for dir in vectors {
             if !dir.is_dir() {
                 return Err(Failure::usage(format!(
@@ -63,10 +63,19 @@ impl World {
             }
             roots.push(Root::Added(dir.clone()));
         }
-        let options = Options { requirements: Some(&catalogue), ..Options::default() };
+        let options = Options {
+            requirements: Some(&catalogue),
+            ..Options::default()
+        };
         let set = Vectors::load(&roots, &cases, &options)?;
         let upstream = cases.iter().filter_map(|c| file_prefix(&c.id)).collect();
-        Ok(Self { catalogue, sources, set, problems, upstream })
+        Ok(Self {
+            catalogue,
+            sources,
+            set,
+            problems,
+            upstream,
+        })
     }
 }
 
@@ -94,7 +103,9 @@ impl Requirements for Keywords<'_> {
 pub fn merge(select: &Select, config: &Config) -> Result<Select, Failure> {
     let mut select = select.clone();
     if let Some(set) = &select.set {
-        select.filters.extend_from_slice(config.set(set).map_err(Failure::usage)?);
+        select
+            .filters
+            .extend_from_slice(config.set(set).map_err(Failure::usage)?);
     } else if select.filters.is_empty()
         && let Some(default) = config.sets.get("default")
         // `**` is everything: leaving it out keeps the run unfiltered.
@@ -135,9 +146,14 @@ pub fn selection(select: &Select, seed: u64) -> Result<Selection, Failure> {
     let mut roles: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for given in &select.roles {
         let (role, name) = given.split_once('=').ok_or_else(|| {
-            Failure::usage(format!("`--role {given}`: write ROLE=NAME, such as payer=ldk-node"))
+            Failure::usage(format!(
+                "`--role {given}`: write ROLE=NAME, such as payer=ldk-node"
+            ))
         })?;
-        roles.entry(role.to_owned()).or_default().push(name.to_owned());
+        roles
+            .entry(role.to_owned())
+            .or_default()
+            .push(name.to_owned());
     }
     let failed = select
         .failed
@@ -179,7 +195,9 @@ fn shard(text: &str) -> Result<(u32, u32), Failure> {
         .and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)))
         .filter(|(k, n)| (1..=*n).contains(k))
         .ok_or_else(|| {
-            Failure::usage(format!("`--shard {text}`: write K/N with K from 1 to N, such as 1/4"))
+            Failure::usage(format!(
+                "`--shard {text}`: write K/N with K from 1 to N, such as 1/4"
+            ))
         })
 }
 
@@ -220,12 +238,18 @@ pub fn participants(
     }
     for (_, name) in select.roles.iter().filter_map(|r| r.split_once('=')) {
         // A foreign one stands in `--adapter` with its command; here its name is enough.
-        if !select.adapters.iter().any(|a| a.split('=').next() == Some(name)) {
+        if !select
+            .adapters
+            .iter()
+            .any(|a| a.split('=').next() == Some(name))
+        {
             take(resolve(name)?, true);
         }
     }
-    let (mut ask, mut known): (Vec<_>, Vec<_>) =
-        people.into_iter().enumerate().partition(|(_, p)| ask_all || !p.builtin);
+    let (mut ask, mut known): (Vec<_>, Vec<_>) = people
+        .into_iter()
+        .enumerate()
+        .partition(|(_, p)| ask_all || !p.builtin);
     let mut asked: Vec<Participant> = ask.iter().map(|(_, p)| p.clone()).collect();
     introduce(&mut asked, limits);
     for ((_, slot), mut answered) in ask.iter_mut().zip(asked) {

@@ -7,9 +7,9 @@
 use crate::plan::Participant;
 use crate::record::{Blame, Node, Phase};
 use crate::wait::{Stop, WaitError, until};
+use bitcoin::Txid;
 use lnconform_adapters::{Adapter, Fault, Limits};
 use lnconform_protocol::Answer;
-use bitcoin::Txid;
 use lnconform_regtest::chain::{Chain, ChainError, ChainInfo};
 use lnconform_regtest::ports::{self, Port};
 use lnconform_regtest::run::RunDir;
@@ -55,12 +55,14 @@ impl LiveNode {
         };
         match self.adapter.call(op, params, deadline) {
             Ok(Answer::Result(value)) => Ok(value),
-            Ok(Answer::Error(e)) => {
-                Err(fail(format!("{}: {}", e.kind.as_str(), e.message), Blame::Implementation))
-            }
-            Ok(Answer::Unsupported(u)) => {
-                Err(fail(format!("unsupported: {}", u.reason), Blame::Implementation))
-            }
+            Ok(Answer::Error(e)) => Err(fail(
+                format!("{}: {}", e.kind.as_str(), e.message),
+                Blame::Implementation,
+            )),
+            Ok(Answer::Unsupported(u)) => Err(fail(
+                format!("unsupported: {}", u.reason),
+                Blame::Implementation,
+            )),
             Err(fault) => Err(fail(fault.message.clone(), crate::codec::blame(&fault))),
         }
     }
@@ -206,7 +208,11 @@ impl Cluster {
 
     fn phase(&mut self, name: &str, since: Instant) {
         let duration_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.phases.push(Phase { name: name.into(), duration_ms, id: None });
+        self.phases.push(Phase {
+            name: name.into(),
+            duration_ms,
+            id: None,
+        });
     }
 
     /// The node of a role.
@@ -229,14 +235,17 @@ impl Cluster {
 
     fn sync(&self, height: u64) -> Result<(), ClusterError> {
         each(&self.nodes, |node| {
-            node.ask("chain.sync", &json!({"height": height}), OPERATION).map(drop)
+            node.ask("chain.sync", &json!({"height": height}), OPERATION)
+                .map(drop)
         })
     }
 
     fn fund(&mut self, topology: &Topology) -> Result<(), ClusterError> {
         let mut outputs = Vec::new();
         for (role, wish) in topology.nodes.iter().filter(|(_, n)| n.funded_sat > 0) {
-            let answer = self.node(role)?.ask("wallet.new_address", &json!({}), OPERATION)?;
+            let answer = self
+                .node(role)?
+                .ask("wallet.new_address", &json!({}), OPERATION)?;
             let address = text(&answer, "address", role, "wallet.new_address")?;
             outputs.push((address.to_owned(), wish.funded_sat));
         }
@@ -282,13 +291,16 @@ impl Cluster {
         self.mine(CONFIRMATIONS)?;
         let stop = self.stop.clone();
         for (role, node) in &self.nodes {
-            let wanted =
-                topology.channels.iter().filter(|c| c.from == *role || c.to == *role).count();
+            let wanted = topology
+                .channels
+                .iter()
+                .filter(|c| c.from == *role || c.to == *role)
+                .count();
             until(&format!("channels of {role} usable"), READY, &stop, || {
                 let list = node.ask("channel.list", &json!({}), OPERATION)?;
-                let usable = list
-                    .as_array()
-                    .map_or(0, |l| l.iter().filter(|c| c["usable"] == json!(true)).count());
+                let usable = list.as_array().map_or(0, |l| {
+                    l.iter().filter(|c| c["usable"] == json!(true)).count()
+                });
                 Ok::<_, ClusterError>(if usable >= wanted {
                     Ok(())
                 } else {
@@ -310,7 +322,9 @@ impl Cluster {
         let peer = self.node(to)?;
         let address = text(&peer.started, "address", to, "node.start")?;
         let params = json!({"node_id": peer.node_id(), "address": address});
-        self.node(from)?.ask("peer.connect", &params, OPERATION).map(drop)
+        self.node(from)?
+            .ask("peer.connect", &params, OPERATION)
+            .map(drop)
     }
 
     /// Waits until every node knows every announced channel with both directions.
@@ -325,43 +339,61 @@ impl Cluster {
             return Ok(());
         }
         let mut quiet_since = Instant::now();
-        until("the complete graph at every node", READY, &self.stop, || {
-            let mut lacking = Vec::new();
-            for (role, node) in &self.nodes {
-                let graph = node.ask("graph.channels", &json!({}), OPERATION)?;
-                for channel in &announced {
-                    let ends = [self.node(&channel.from)?.node_id(), self.node(&channel.to)?.node_id()];
-                    let directions = directions(&graph, ends);
-                    if directions < 2 {
-                        lacking.push((role, *channel, directions));
+        until(
+            "the complete graph at every node",
+            READY,
+            &self.stop,
+            || {
+                let mut lacking = Vec::new();
+                for (role, node) in &self.nodes {
+                    let graph = node.ask("graph.channels", &json!({}), OPERATION)?;
+                    for channel in &announced {
+                        let ends = [
+                            self.node(&channel.from)?.node_id(),
+                            self.node(&channel.to)?.node_id(),
+                        ];
+                        let directions = directions(&graph, ends);
+                        if directions < 2 {
+                            lacking.push((role, *channel, directions));
+                        }
                     }
                 }
-            }
-            if lacking.is_empty() {
-                return Ok(Ok(()));
-            }
-            if quiet_since.elapsed() > PATIENCE {
-                let ends: BTreeSet<(&str, &str)> =
-                    lacking.iter().map(|(_, c, _)| (c.from.as_str(), c.to.as_str())).collect();
-                for (from, to) in ends {
-                    let peer = json!({"node_id": self.node(to)?.node_id()});
-                    self.node(from)?.ask("peer.disconnect", &peer, OPERATION)?;
-                    self.connect_pair(from, to)?;
+                if lacking.is_empty() {
+                    return Ok(Ok(()));
                 }
-                quiet_since = Instant::now();
-            }
-            let state = lacking.iter().map(|(role, channel, directions)| {
-                format!("{role} knows {directions} directions of {}-{}", channel.from, channel.to)
-            });
-            Ok::<_, ClusterError>(Err(state.collect::<Vec<_>>().join(", ")))
-        })?;
+                if quiet_since.elapsed() > PATIENCE {
+                    let ends: BTreeSet<(&str, &str)> = lacking
+                        .iter()
+                        .map(|(_, c, _)| (c.from.as_str(), c.to.as_str()))
+                        .collect();
+                    for (from, to) in ends {
+                        let peer = json!({"node_id": self.node(to)?.node_id()});
+                        self.node(from)?.ask("peer.disconnect", &peer, OPERATION)?;
+                        self.connect_pair(from, to)?;
+                    }
+                    quiet_since = Instant::now();
+                }
+                let state = lacking.iter().map(|(role, channel, directions)| {
+                    format!(
+                        "{role} knows {directions} directions of {}-{}",
+                        channel.from, channel.to
+                    )
+                });
+                Ok::<_, ClusterError>(Err(state.collect::<Vec<_>>().join(", ")))
+            },
+        )?;
         Ok(())
     }
 
     /// Stops every node and the chain. Nodes that do not go within 5 s are killed.
     pub fn stop(self) -> Vec<Phase> {
         let clock = Instant::now();
-        let Self { chain, nodes, mut phases, .. } = self;
+        let Self {
+            chain,
+            nodes,
+            mut phases,
+            ..
+        } = self;
         std::thread::scope(|scope| {
             for (_, node) in nodes {
                 // How an adapter goes down is judged by `adapter check`, not here.
@@ -370,7 +402,11 @@ impl Cluster {
         });
         chain.stop();
         let duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-        phases.push(Phase { name: "stop".into(), duration_ms, id: None });
+        phases.push(Phase {
+            name: "stop".into(),
+            duration_ms,
+            id: None,
+        });
         phases
     }
 }
@@ -408,10 +444,7 @@ fn open_from(
     Ok(ids)
 }
 
-fn of<'a>(
-    nodes: &'a BTreeMap<String, LiveNode>,
-    role: &str,
-) -> Result<&'a LiveNode, ClusterError> {
+fn of<'a>(nodes: &'a BTreeMap<String, LiveNode>, role: &str) -> Result<&'a LiveNode, ClusterError> {
     nodes
         .get(role)
         .ok_or_else(|| ClusterError::Environment(format!("the topology has no role {role}")))
@@ -420,7 +453,8 @@ fn of<'a>(
 fn directions(graph: &Value, ends: [&str; 2]) -> u64 {
     let of_these = |channel: &&Value| {
         channel["nodes"].as_array().is_some_and(|nodes| {
-            ends.iter().all(|e| nodes.iter().any(|n| n.as_str() == Some(e)))
+            ends.iter()
+                .all(|e| nodes.iter().any(|n| n.as_str() == Some(e)))
         })
     };
     graph
@@ -436,7 +470,8 @@ fn start_nodes(
     dir: &Path,
 ) -> Result<BTreeMap<String, LiveNode>, ClusterError> {
     let roles: Vec<&String> = recipe.topology.nodes.keys().collect();
-    let ports = ports::reserve(roles.len()).map_err(|e| ClusterError::Environment(e.to_string()))?;
+    let ports =
+        ports::reserve(roles.len()).map_err(|e| ClusterError::Environment(e.to_string()))?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = roles
             .into_iter()
@@ -461,15 +496,24 @@ fn start_node(
     let clock = Instant::now();
     let node_dir = dir.join(role);
     std::fs::create_dir_all(&node_dir).map_err(|e| {
-        ClusterError::Environment(format!("the folder {} cannot be made: {e}", node_dir.display()))
+        ClusterError::Environment(format!(
+            "the folder {} cannot be made: {e}",
+            node_dir.display()
+        ))
     })?;
     let participant = &recipe.participants[recipe.roles[role]];
     let Some(mut launch) = participant.node.clone() else {
-        return Err(ClusterError::Environment(format!("{} drives no node", participant.name)));
+        return Err(ClusterError::Environment(format!(
+            "{} drives no node",
+            participant.name
+        )));
     };
     launch.log = Some(node_dir.join("adapter.log"));
-    let adapter = Adapter::start(launch, recipe.limits.clone())
-        .map_err(|fault| ClusterError::Adapter { role: role.to_owned(), fault: Box::new(fault) })?;
+    let adapter =
+        Adapter::start(launch, recipe.limits.clone()).map_err(|fault| ClusterError::Adapter {
+            role: role.to_owned(),
+            fault: Box::new(fault),
+        })?;
     let wish = &recipe.topology.nodes[role];
     let mut options = Map::new();
     if wish.forwards {
@@ -477,7 +521,11 @@ fn start_node(
     }
     let announced = wish.announced
         || wish.forwards
-        || recipe.topology.channels.iter().any(|c| c.announce && (c.from == role || c.to == role));
+        || recipe
+            .topology
+            .channels
+            .iter()
+            .any(|c| c.announce && (c.from == role || c.to == role));
     options.insert("announce".into(), json!(announced));
     let params = json!({
         "network": "regtest",
@@ -525,7 +573,12 @@ fn access(chain: &ChainInfo) -> Value {
 /// 32 bytes of seed for a role, in hex.
 fn seed(unit: u64, role: &str) -> String {
     use sha2::{Digest, Sha256};
-    hex::encode(Sha256::new().chain_update(unit.to_be_bytes()).chain_update(role).finalize())
+    hex::encode(
+        Sha256::new()
+            .chain_update(unit.to_be_bytes())
+            .chain_update(role)
+            .finalize(),
+    )
 }
 
 /// A string field of an answer; its absence is the adapter's fault.
@@ -544,12 +597,17 @@ fn each(
 ) -> Result<(), ClusterError> {
     let job = &job;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = nodes.values().map(|node| scope.spawn(move || job(node))).collect();
+        let threads: Vec<_> = nodes
+            .values()
+            .map(|node| scope.spawn(move || job(node)))
+            .collect();
         threads.into_iter().try_for_each(join)
     })
 }
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     // A panic in a thread of ours is a fault of the harness and goes on to the top.
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

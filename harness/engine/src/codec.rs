@@ -2,12 +2,12 @@
 
 use crate::judge::{Finding, answer_value};
 use crate::plan::{Participant, Unit};
-use crate::record::{Blame, Failure, Outcome};
+use crate::record::{Blame, DisagreementGroup, Failure, Outcome};
 use crate::wait::Stop;
 use lnconform_adapters::{self as adapters, Fault, FaultKind, Limits, Supervised};
 use lnconform_protocol::Answer;
-use lnconform_vectors::case::{Body, Case, Codec};
 use lnconform_vectors::bindings::Bindings;
+use lnconform_vectors::case::{Body, Case, Codec};
 use lnconform_vectors::matchers::{Checker, Verdict};
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
@@ -38,24 +38,37 @@ pub fn run(
     stop: &Stop,
     done: &SyncSender<Done>,
 ) {
-    let Some(launch) = participant.codec.clone() else { return };
+    let Some(launch) = participant.codec.clone() else {
+        return;
+    };
     let mut adapter = Supervised::new(launch, limits.clone());
-    let requests = units.iter().take_while(|_| !stop.is_set()).map(|(_, unit)| {
-        match &cases[unit.case].body {
-            Body::Codec(Codec { operation, input, .. }) => (operation.as_str(), input),
+    let requests = units
+        .iter()
+        .take_while(|_| !stop.is_set())
+        .map(|(_, unit)| match &cases[unit.case].body {
+            Body::Codec(Codec {
+                operation, input, ..
+            }) => (operation.as_str(), input),
             Body::Scenario(_) => ("", &serde_json::Value::Null),
-        }
-    });
+        });
     // The receiver is gone only when the run has ended, so a failed send loses nothing.
     let late = adapter.batch(requests, WINDOW, limits.codec, |place, answer, duration| {
-        let _ = done.send(Done { unit: units[place].0, answer, duration });
+        let _ = done.send(Done {
+            unit: units[place].0,
+            answer,
+            duration,
+        });
     });
     // A fault that no unanswered request bears is one result more, of the request it is about or
     // else of the last one.
     for late in late {
         let place = late.index.unwrap_or(units.len() - 1);
         let answer = Err(late.fault);
-        let _ = done.send(Done { unit: units[place].0, answer, duration: Duration::ZERO });
+        let _ = done.send(Done {
+            unit: units[place].0,
+            answer,
+            duration: Duration::ZERO,
+        });
     }
     // Its answers are in; how it goes down is `adapter check`'s business.
     let _ = adapter.shutdown();
@@ -75,9 +88,11 @@ pub fn finding(
     let base = Finding::passed(&case.id, &case.covers, duration);
     match checker.check(answer, &Bindings::default()) {
         Verdict::Pass => base,
-        Verdict::Unsupported(reason) => {
-            Finding { outcome: Outcome::Unsupported, message: Some(reason), ..base }
-        }
+        Verdict::Unsupported(reason) => Finding {
+            outcome: Outcome::Unsupported,
+            message: Some(reason),
+            ..base
+        },
         Verdict::Mismatch { want, got, message } => Finding {
             failure: Some(failure(answer, &want)),
             outcome: Outcome::Failed,
@@ -93,11 +108,16 @@ pub fn finding(
 /// How an answer that was not the expected one differs, for the ledger: the error's own kind, or
 /// `accepted` for a result where an error was due, or `mismatch`.
 pub fn failure(answer: &Answer, want: &serde_json::Value) -> Failure {
-    let kind = |kind: &str| Failure { kind: Some(kind.to_owned()), ..Failure::default() };
+    let kind = |kind: &str| Failure {
+        kind: Some(kind.to_owned()),
+        ..Failure::default()
+    };
     match answer {
-        Answer::Error(e) => {
-            Failure { code: e.code, rule: e.rule.clone(), ..kind(e.kind.as_str()) }
-        }
+        Answer::Error(e) => Failure {
+            code: e.code,
+            rule: e.rule.clone(),
+            ..kind(e.kind.as_str())
+        },
         _ if want.get("error").is_some() => kind("accepted"),
         _ => kind("mismatch"),
     }
@@ -113,8 +133,15 @@ pub fn fault_finding(id: &str, covers: &[String], fault: &Fault, duration: Durat
         _ => "protocol",
     };
     Finding {
-        failure: Some(Failure { kind: Some(kind.to_owned()), ..Failure::default() }),
-        outcome: if absent { Outcome::CouldNotRun } else { Outcome::Failed },
+        failure: Some(Failure {
+            kind: Some(kind.to_owned()),
+            ..Failure::default()
+        }),
+        outcome: if absent {
+            Outcome::CouldNotRun
+        } else {
+            Outcome::Failed
+        },
         blame: Some(blame(fault)),
         message: Some(fault.message.clone()),
         log_tail: (!fault.stderr_tail.is_empty()).then(|| fault.stderr_tail.to_string()),
@@ -151,19 +178,24 @@ impl Differences {
             Answer::Error(error) => serde_json::json!({"error": {"kind": error.kind}}),
             Answer::Unsupported(_) => return,
         };
-        self.0.entry(case).or_default().push((who.to_owned(), value));
+        self.0
+            .entry(case)
+            .or_default()
+            .push((who.to_owned(), value));
     }
 
     /// Groups of implementations with the same answer, for each case with more than one group.
-    pub fn groups(self) -> Vec<(usize, Vec<(Vec<String>, serde_json::Value)>)> {
+    pub fn groups(self) -> Vec<(usize, Vec<DisagreementGroup>)> {
         let mut found = Vec::new();
         for (case, answers) in self.0 {
-            let mut groups: Vec<(Vec<String>, serde_json::Value)> = Vec::new();
+            let mut groups: Vec<DisagreementGroup> = Vec::new();
             for (who, value) in answers {
-                match groups.iter_mut().find(|(_, v)| *v == value) {
-                    Some((names, _)) if names.contains(&who) => {}
-                    Some((names, _)) => names.push(who),
-                    None => groups.push((vec![who], value)),
+                match groups.iter_mut().find(|g| g.value == value) {
+                    Some(group) => group.implementations.push(who),
+                    None => groups.push(DisagreementGroup {
+                        implementations: vec![who],
+                        value,
+                    }),
                 }
             }
             if groups.len() > 1 {

@@ -17,7 +17,9 @@ struct Filter {
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     /// Not a glob.
-    #[error("the filter `{filter}` is not a glob: {why}; quote it for the shell and escape `[` as `[[]`")]
+    #[error(
+        "the filter `{filter}` is not a glob: {why}; quote it for the shell and escape `[` as `[[]`"
+    )]
     Glob {
         /// As given.
         filter: String,
@@ -46,8 +48,10 @@ impl Filters {
             let text = text.as_ref();
             if let Some(path) = text.strip_prefix('@') {
                 let path = PathBuf::from(path);
-                let lines = std::fs::read_to_string(&path)
-                    .map_err(|why| FilterError::File { path: path.clone(), why })?;
+                let lines = std::fs::read_to_string(&path).map_err(|why| FilterError::File {
+                    path: path.clone(),
+                    why,
+                })?;
                 for line in lines.lines().map(str::trim) {
                     if !line.is_empty() && !line.starts_with('#') {
                         filters.push(Filter::new(line)?);
@@ -73,17 +77,27 @@ impl Filters {
 
     /// The first filter that matches none of `ids`.
     pub fn idle<'a, I: Iterator<Item = &'a str> + Clone>(&self, ids: I) -> Option<&str> {
-        self.0.iter().find(|f| !ids.clone().any(|id| f.matches(id))).map(|f| f.text.as_str())
+        self.0
+            .iter()
+            .find(|f| !ids.clone().any(|id| f.matches(id)))
+            .map(|f| f.text.as_str())
     }
 }
 
 impl Filter {
     fn new(text: &str) -> Result<Self, FilterError> {
         // An id holds `?` before its axes; a glob's `?` matches it, as it matches any character.
-        let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|e| {
-            FilterError::Glob { filter: text.to_owned(), why: e.kind().to_string() }
-        })?;
-        Ok(Self { text: text.to_owned(), glob: glob.compile_matcher() })
+        let glob = GlobBuilder::new(text)
+            .literal_separator(true)
+            .build()
+            .map_err(|e| FilterError::Glob {
+                filter: text.to_owned(),
+                why: e.kind().to_string(),
+            })?;
+        Ok(Self {
+            text: text.to_owned(),
+            glob: glob.compile_matcher(),
+        })
     }
 
     fn matches(&self, id: &str) -> bool {
@@ -125,7 +139,17 @@ mod tests {
 
     #[test]
     fn mistakes_are_the_users() {
-        assert!(Filters::parse(&["a/["]).unwrap_err().to_string().contains("not a glob"));
-        assert!(Filters::parse(&["@/nonexistent"]).unwrap_err().to_string().contains("cannot be read"));
+        assert!(
+            Filters::parse(&["a/["])
+                .unwrap_err()
+                .to_string()
+                .contains("not a glob")
+        );
+        assert!(
+            Filters::parse(&["@/nonexistent"])
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be read")
+        );
     }
 }

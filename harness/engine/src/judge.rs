@@ -99,8 +99,15 @@ pub struct Judge<'a> {
 impl Judge<'_> {
     /// Makes the check of a finding.
     pub fn check(&self, case: &Case, unit: &Unit, finding: Finding) -> Check {
-        let covers = if finding.covers.is_empty() { &case.covers } else { &finding.covers };
-        let keyword = covers.iter().filter_map(|r| self.requirements.keyword(r)).max();
+        let covers = if finding.covers.is_empty() {
+            &case.covers
+        } else {
+            &finding.covers
+        };
+        let keyword = covers
+            .iter()
+            .filter_map(|r| self.requirements.keyword(r))
+            .max();
         let (implementation, roles) = match &unit.who {
             Who::Implementation(p) => (Some(self.participants[*p].name.clone()), None),
             Who::Roles(r) => (None, Some(role_names(r, self.participants))),
@@ -195,7 +202,10 @@ impl Judge<'_> {
 
     /// `--adapter`'s value for a participant: with its command where it is not built in.
     fn adapter(&self, name: &str) -> String {
-        let foreign = self.participants.iter().find(|p| p.name == name && !p.builtin);
+        let foreign = self
+            .participants
+            .iter()
+            .find(|p| p.name == name && !p.builtin);
         match foreign.and_then(|p| p.codec.as_ref().or(p.node.as_ref())) {
             Some(launch) => {
                 let words = std::iter::once(launch.program.to_string_lossy().into_owned())

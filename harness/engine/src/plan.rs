@@ -96,7 +96,10 @@ pub fn role_names(
     roles: &BTreeMap<String, usize>,
     participants: &[Participant],
 ) -> BTreeMap<String, String> {
-    roles.iter().map(|(r, p)| (r.clone(), participants[*p].name.clone())).collect()
+    roles
+        .iter()
+        .map(|(r, p)| (r.clone(), participants[*p].name.clone()))
+        .collect()
 }
 
 /// The units of a run.
@@ -117,7 +120,9 @@ pub enum PlanError {
     #[error("the filter `{0}` matches no check; `lnconform list` shows the ids")]
     Idle(String),
     /// A requirement that no selected vector covers.
-    #[error("no vector covers the requirement `{0}`; `lnconform spec coverage` lists the requirements")]
+    #[error(
+        "no vector covers the requirement `{0}`; `lnconform spec coverage` lists the requirements"
+    )]
     Requirement(String),
     /// A specification that no vector belongs to.
     #[error("no vector belongs to the specification `{0}`; known: {1}")]
@@ -174,7 +179,12 @@ pub fn plan(
         for who in who {
             for attempt in 1..=selection.repeat.max(1) {
                 let seed = derive(selection.seed, &case.id, attempt);
-                let unit = Unit { case: place, who: who.clone(), attempt, seed };
+                let unit = Unit {
+                    case: place,
+                    who: who.clone(),
+                    attempt,
+                    seed,
+                };
                 let name = unit.who_text(participants);
                 if let Some(failed) = &selection.failed {
                     let of_this = |(id, w): &(String, String)| {
@@ -231,16 +241,19 @@ fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanErro
 
 fn covers(case: &Case, requirement: &str) -> bool {
     let steps = match &case.body {
-        Body::Scenario(s) => s.steps.iter().any(|s| s.covers.iter().any(|c| c == requirement)),
+        Body::Scenario(s) => s
+            .steps
+            .iter()
+            .any(|s| s.covers.iter().any(|c| c == requirement)),
         Body::Codec(_) => false,
     };
     steps || case.covers.iter().any(|c| c == requirement)
 }
 
 fn of_spec(case: &Case, wanted: &str) -> bool {
-    case.spec.as_deref().is_some_and(|spec| {
-        spec == wanted || spec.split('@').next() == Some(wanted)
-    })
+    case.spec
+        .as_deref()
+        .is_some_and(|spec| spec == wanted || spec.split('@').next() == Some(wanted))
 }
 
 /// Which lane a case runs in.
@@ -271,14 +284,18 @@ fn assignments(
             p.node.is_some()
                 && match scenario.roles.get(role) {
                     None | Some(RoleChoice::Any) => true,
-                    Some(RoleChoice::Of(names)) => {
-                        names.iter().any(|n| *n == p.name || p.name.split('@').next() == Some(n))
-                    }
+                    Some(RoleChoice::Of(names)) => names
+                        .iter()
+                        .any(|n| *n == p.name || p.name.split('@').next() == Some(n)),
                 }
                 && wished.get(role).is_none_or(|names| names.contains(&p.name))
         };
-        let takers: Vec<usize> =
-            participants.iter().enumerate().filter(|(_, p)| may(p)).map(|(i, _)| i).collect();
+        let takers: Vec<usize> = participants
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| may(p))
+            .map(|(i, _)| i)
+            .collect();
         all = all
             .into_iter()
             .flat_map(|done: BTreeMap<String, usize>| {
@@ -314,7 +331,8 @@ fn in_shard(shard: Option<(u32, u32)>, case: &Case, who: &str) -> bool {
         Body::Scenario(s) => s.topology.name.as_str(),
         Body::Codec(_) => "",
     };
-    let place = hash(&[topology.as_bytes(), case.id.as_bytes(), who.as_bytes()]) % u64::from(n.max(1));
+    let place =
+        hash(&[topology.as_bytes(), case.id.as_bytes(), who.as_bytes()]) % u64::from(n.max(1));
     place + 1 == u64::from(k)
 }
 
@@ -325,7 +343,10 @@ fn order(units: &mut [Unit], cases: &[Case], selection: &Selection) {
     };
     if selection.shuffle {
         units.sort_by_key(|u| {
-            (rank(u), hash(&[&u.seed.to_be_bytes(), cases[u.case].id.as_bytes()]))
+            (
+                rank(u),
+                hash(&[&u.seed.to_be_bytes(), cases[u.case].id.as_bytes()]),
+            )
         });
     } else {
         // Repeats of a scenario come round after round, so that the first round is soon complete.
@@ -384,9 +405,12 @@ mod tests {
     }
 
     fn pair(id: &str, payee: RoleChoice) -> Case {
-        let nodes = [("payer", TopologyNode::default()), ("payee", TopologyNode::default())]
-            .map(|(n, t)| (n.to_owned(), t))
-            .into();
+        let nodes = [
+            ("payer", TopologyNode::default()),
+            ("payee", TopologyNode::default()),
+        ]
+        .map(|(n, t)| (n.to_owned(), t))
+        .into();
         let topology = Topology {
             name: "pair".into(),
             nodes,
@@ -395,19 +419,44 @@ mod tests {
             ready: vec![],
         };
         let roles = [("payee".to_owned(), payee)].into();
-        case(id, Body::Scenario(Scenario { topology, roles, steps: vec![] }))
+        case(
+            id,
+            Body::Scenario(Scenario {
+                topology,
+                roles,
+                steps: vec![],
+            }),
+        )
     }
 
     fn people() -> Vec<Participant> {
-        vec![participant("reference", true), participant("ldk-node", false), participant("lnd", false)]
+        vec![
+            participant("reference", true),
+            participant("ldk-node", false),
+            participant("lnd", false),
+        ]
     }
 
     #[test]
     fn roles_are_filled_in_every_way() {
-        let cases =
-            [pair("k/any", RoleChoice::Any), pair("k/lnd", RoleChoice::Of(vec!["lnd".into()]))];
-        let plan = plan(&cases, &people(), &Selection { repeat: 1, ..Default::default() }).unwrap();
-        let who = plan.units.iter().map(|u| u.who_text(&people())).collect::<Vec<_>>();
+        let cases = [
+            pair("k/any", RoleChoice::Any),
+            pair("k/lnd", RoleChoice::Of(vec!["lnd".into()])),
+        ];
+        let plan = plan(
+            &cases,
+            &people(),
+            &Selection {
+                repeat: 1,
+                ..Default::default()
+            },
+        )
+        .unwrap();
+        let who = plan
+            .units
+            .iter()
+            .map(|u| u.who_text(&people()))
+            .collect::<Vec<_>>();
         assert_eq!(
             who,
             [
@@ -427,15 +476,48 @@ mod tests {
         let with = |s: Selection| plan(&cases, &people(), &s).map(|p| p.units.len());
         assert_eq!(with(Selection::default()).unwrap(), 1);
         assert!(matches!(
-            with(Selection { filters: Filters::parse(&["z"]).unwrap(), ..Default::default() }),
+            with(Selection {
+                filters: Filters::parse(&["z"]).unwrap(),
+                ..Default::default()
+            }),
             Err(PlanError::Idle(_))
         ));
-        assert!(with(Selection { specs: vec!["bolt01".into()], ..Default::default() }).is_ok());
-        assert!(with(Selection { specs: vec!["bolt02".into()], ..Default::default() }).is_err());
-        assert!(with(Selection { tags: vec!["t".into()], ..Default::default() }).is_err());
-        assert!(with(Selection { requirements: vec!["q".into()], ..Default::default() }).is_err());
+        assert!(
+            with(Selection {
+                specs: vec!["bolt01".into()],
+                ..Default::default()
+            })
+            .is_ok()
+        );
+        assert!(
+            with(Selection {
+                specs: vec!["bolt02".into()],
+                ..Default::default()
+            })
+            .is_err()
+        );
+        assert!(
+            with(Selection {
+                tags: vec!["t".into()],
+                ..Default::default()
+            })
+            .is_err()
+        );
+        assert!(
+            with(Selection {
+                requirements: vec!["q".into()],
+                ..Default::default()
+            })
+            .is_err()
+        );
         let roles = [("payer".to_owned(), vec![])].into();
-        assert!(with(Selection { roles, ..Default::default() }).is_err());
+        assert!(
+            with(Selection {
+                roles,
+                ..Default::default()
+            })
+            .is_err()
+        );
     }
 
     #[test]
@@ -445,7 +527,10 @@ mod tests {
         let cases = [codec("a/b"), slow];
         let all = plan(&cases, &people(), &Selection::default()).unwrap();
         assert_eq!((all.units.len(), all.slow_left_out), (1, 1));
-        let slow = Selection { slow: true, ..Default::default() };
+        let slow = Selection {
+            slow: true,
+            ..Default::default()
+        };
         assert_eq!(plan(&cases, &people(), &slow).unwrap().units.len(), 2);
     }
 

@@ -76,7 +76,9 @@ pub struct RunImplementation {
 }
 
 /// The two lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// Stateless operations; needs no node.
@@ -86,7 +88,9 @@ pub enum Lane {
 }
 
 /// What came of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// As the text says.
@@ -133,7 +137,9 @@ pub enum Blame {
 }
 
 /// The strength of a requirement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Keyword {
     /// Only observed.
     #[serde(rename = "MAY")]
@@ -249,7 +255,11 @@ impl Check {
 
 /// `payee=lnd,payer=ldk-node`: roles in one word, in the order of their names.
 pub fn roles_text(roles: &BTreeMap<String, String>) -> String {
-    roles.iter().map(|(r, i)| format!("{r}={i}")).collect::<Vec<_>>().join(",")
+    roles
+        .iter()
+        .map(|(r, i)| format!("{r}={i}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// What was seen, normalised.

@@ -3,12 +3,12 @@
 use crate::codec::{self, Differences, Done};
 use crate::judge::{Finding, Judge, Requirements};
 use crate::ledger::{Ledger, PlanScope};
-use crate::redact::Redactions;
 use crate::plan::{Participant, Plan, Unit, Who, role_names};
 use crate::record::{
-    Blame, Check, Disagreement, DisagreementGroup, Lane, Observation, Outcome, Phase, Record, Run,
-    RunImplementation, SnapshotState, Summary,
+    Blame, Check, Disagreement, Lane, Observation, Outcome, Phase, Record, Run, RunImplementation,
+    SnapshotState, Summary,
 };
+use crate::redact::Redactions;
 use crate::results::{Actor, Counters, Sink};
 use crate::scenario::{self, Played, Stage};
 use crate::snapshot::{SnapshotKey, SnapshotStore, version_of};
@@ -77,6 +77,8 @@ pub struct Setup<'a> {
     pub ledger: &'a Ledger,
     /// Stored observations.
     pub snapshots: &'a SnapshotStore,
+    /// Leaves a `.snap.new` beside snapshots that are new or changed.
+    pub propose: bool,
     /// What is replaced by symbols before observations are compared.
     pub redactions: &'a Redactions,
     /// Revision of each specification, for the snapshots.
@@ -117,29 +119,37 @@ pub fn introduce(participants: &mut [Participant], limits: &Limits) {
                 continue;
             }
             // Where codec and node are two processes, each says what it can.
-            let mut launches: Vec<_> =
-                participant.codec.iter().chain(&participant.node).cloned().collect();
+            let mut launches: Vec<_> = participant
+                .codec
+                .iter()
+                .chain(&participant.node)
+                .cloned()
+                .collect();
             launches.dedup_by(|a, b| (&a.program, &a.args) == (&b.program, &b.args));
-            scope.spawn(move || for launch in launches { match Adapter::start(launch, limits.clone()) {
-                Ok(adapter) => {
-                    let hello = adapter.hello().clone();
-                    participant.version = hello.implementation.version;
-                    participant.operations.extend(hello.operations);
-                    participant.dialects.extend(hello.dialects);
-                    let _ = adapter.shutdown();
-                }
-                Err(fault) => {
-                    let tail = fault.stderr_tail.trim();
-                    let tail = tail.lines().last().map(|l| format!("; it wrote: {l}"));
-                    // Dying or talking garbage is a failure of the implementation, and each of
-                    // its checks will show it; only silence and absence are `could not run`.
-                    if fault.could_not_run() {
-                        participant.unavailable =
-                            Some(format!("{}{}", fault.message, tail.unwrap_or_default()));
-                        participant.named = true;
+            scope.spawn(move || {
+                for launch in launches {
+                    match Adapter::start(launch, limits.clone()) {
+                        Ok(adapter) => {
+                            let hello = adapter.hello().clone();
+                            participant.version = hello.implementation.version;
+                            participant.operations.extend(hello.operations);
+                            participant.dialects.extend(hello.dialects);
+                            let _ = adapter.shutdown();
+                        }
+                        Err(fault) => {
+                            let tail = fault.stderr_tail.trim();
+                            let tail = tail.lines().last().map(|l| format!("; it wrote: {l}"));
+                            // Dying or talking garbage is a failure of the implementation, and each of
+                            // its checks will show it; only silence and absence are `could not run`.
+                            if fault.could_not_run() {
+                                participant.unavailable =
+                                    Some(format!("{}{}", fault.message, tail.unwrap_or_default()));
+                                participant.named = true;
+                            }
+                        }
                     }
                 }
-            }});
+            });
         }
     });
 }
@@ -186,7 +196,14 @@ pub fn run(
                     // The lane's own channel keeps `Done` free of the other lane's messages.
                     std::thread::scope(|inner| {
                         inner.spawn(move || {
-                            codec::run(participant, &units, setup.cases, &setup.limits, stop, &done);
+                            codec::run(
+                                participant,
+                                &units,
+                                setup.cases,
+                                &setup.limits,
+                                stop,
+                                &done,
+                            );
                         });
                         for result in results {
                             if send.send(Message::Codec(result)).is_err() {
@@ -232,12 +249,19 @@ fn units_of(plan: &Plan, participant: usize) -> Vec<(usize, &Unit)> {
 /// Places of the scenario units that can run.
 fn scenarios_of(setup: &Setup<'_>) -> Vec<usize> {
     let able = |u: &Unit| match &u.who {
-        Who::Roles(roles) => {
-            roles.values().all(|p| setup.participants[*p].unavailable.is_none())
-        }
+        Who::Roles(roles) => roles
+            .values()
+            .all(|p| setup.participants[*p].unavailable.is_none()),
         Who::Implementation(_) => false,
     };
-    setup.plan.units.iter().enumerate().filter(|(_, u)| able(u)).map(|(i, _)| i).collect()
+    setup
+        .plan
+        .units
+        .iter()
+        .enumerate()
+        .filter(|(_, u)| able(u))
+        .map(|(i, _)| i)
+        .collect()
 }
 
 fn cluster_lane(
@@ -261,7 +285,11 @@ fn cluster_lane(
     };
     let waited = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
     if waited > 50 {
-        let phase = Phase { name: "install".into(), duration_ms: waited, id: None };
+        let phase = Phase {
+            name: "install".into(),
+            duration_ms: waited,
+            id: None,
+        };
         let _ = send.send(Message::Phase(phase));
     }
     let stage = Stage {
@@ -297,15 +325,24 @@ fn cluster_lane(
 fn could_not_run(case: &Case, reason: &str, named: bool) -> Played {
     let finding = |id: String, covers: &[String]| Finding {
         missing: named,
-        ..Finding::other(id, covers, Outcome::CouldNotRun, Some(Blame::Environment), reason)
+        ..Finding::other(
+            id,
+            covers,
+            Outcome::CouldNotRun,
+            Some(Blame::Environment),
+            reason,
+        )
     };
     let findings = match &case.body {
         Body::Codec(_) => vec![finding(case.id.clone(), &case.covers)],
-        Body::Scenario(body) => {
-            scenario::checks(case, body).map(|(id, covers)| finding(id, covers)).collect()
-        }
+        Body::Scenario(body) => scenario::checks(case, body)
+            .map(|(id, covers)| finding(id, covers))
+            .collect(),
     };
-    Played { findings, ..Played::default() }
+    Played {
+        findings,
+        ..Played::default()
+    }
 }
 
 /// Counts and judges; lives in one thread.
@@ -336,7 +373,10 @@ impl<'a> Tally<'a> {
             participants: setup.participants,
             rerun: &setup.rerun,
         };
-        let versions = setup.participants.iter().map(|p| (p.name.clone(), p.version.clone()));
+        let versions = setup
+            .participants
+            .iter()
+            .map(|p| (p.name.clone(), p.version.clone()));
         Self {
             setup,
             judge,
@@ -440,7 +480,9 @@ impl<'a> Tally<'a> {
     fn codec(&mut self, done: Done, sink: &mut dyn Sink) {
         let unit = &self.setup.plan.units[done.unit];
         let case = &self.setup.cases[unit.case];
-        let Body::Codec(body) = &case.body else { return };
+        let Body::Codec(body) = &case.body else {
+            return;
+        };
         let checker = match self.checkers.entry(unit.case) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => match Checker::compile(&body.expect) {
@@ -468,7 +510,13 @@ impl<'a> Tally<'a> {
             let who = unit.who_text(self.setup.participants);
             self.differences.note(unit.case, &who, &answer);
         }
-        self.observe(case, unit, &case.id, codec::observation(body, &answer), sink);
+        self.observe(
+            case,
+            unit,
+            &case.id,
+            codec::observation(body, &answer),
+            sink,
+        );
     }
 
     fn findings(&mut self, unit: &Unit, findings: Vec<Finding>, sink: &mut dyn Sink) {
@@ -477,13 +525,17 @@ impl<'a> Tally<'a> {
             let check = self.judge.check(case, unit, finding);
             self.counters.check(&check);
             if self.repeated {
-                let (passed, failed) =
-                    self.repeats.entry((check.id.clone(), check.who())).or_default();
+                let (passed, failed) = self
+                    .repeats
+                    .entry((check.id.clone(), check.who()))
+                    .or_default();
                 *passed += u64::from(check.outcome == Outcome::Passed);
                 *failed += u64::from(check.outcome == Outcome::Failed);
             }
-            let seen =
-                matches!(check.outcome, Outcome::Passed | Outcome::Failed | Outcome::Unsupported);
+            let seen = matches!(
+                check.outcome,
+                Outcome::Passed | Outcome::Failed | Outcome::Unsupported
+            );
             if seen && self.keeps(case, unit) {
                 self.completed.insert((check.id.clone(), self.actor(unit)));
             }
@@ -499,11 +551,18 @@ impl<'a> Tally<'a> {
 
     fn observe(&mut self, case: &Case, unit: &Unit, id: &str, value: Value, sink: &mut dyn Sink) {
         let who = self.actor(unit);
-        let revision = case.spec.as_deref().and_then(|spec| match spec.split_once('@') {
-            Some((_, revision)) => Some(revision.to_owned()),
-            // Twelve digits tell two commits apart and keep the names of files readable.
-            None => self.setup.specs.get(spec).map(|r| r.chars().take(12).collect()),
-        });
+        let revision = case
+            .spec
+            .as_deref()
+            .and_then(|spec| match spec.split_once('@') {
+                Some((_, revision)) => Some(revision.to_owned()),
+                // Twelve digits tell two commits apart and keep the names of files readable.
+                None => self
+                    .setup
+                    .specs
+                    .get(spec)
+                    .map(|r| r.chars().take(12).collect()),
+            });
         let (implementation, roles) = match &who {
             Actor::Implementation(name) => (Some(name.clone()), None),
             Actor::Roles(roles) => (None, Some(roles.clone())),
@@ -551,6 +610,7 @@ impl<'a> Tally<'a> {
                         "{path}: the observation changed; `lnconform bless '{check}'` accepts it"
                     )),
                 };
+                self.propose(key, version, value, found.state, unit);
                 (found.state, found.diff, note)
             }
             Err(e) => (SnapshotState::Changed, None, Some(e.to_string())),
@@ -563,13 +623,32 @@ impl<'a> Tally<'a> {
         (state, diff)
     }
 
+    /// Leaves what is new or changed where `cargo insta review` finds it, and takes back what is
+    /// settled. Nothing depends on it, so that a store which cannot be written does no harm.
+    fn propose(
+        &self,
+        key: &SnapshotKey,
+        version: &str,
+        value: &Value,
+        state: SnapshotState,
+        unit: &Unit,
+    ) {
+        if !self.setup.propose || unit.attempt > 1 {
+            return;
+        }
+        let store = self.setup.snapshots;
+        match state {
+            SnapshotState::Same => store.retract(key),
+            SnapshotState::New | SnapshotState::Changed | SnapshotState::Drift => {
+                let source = self.setup.cases[unit.case].file.to_string_lossy();
+                let _ = store.propose(key, version, &source, value);
+            }
+        }
+    }
+
     fn finish(mut self, sink: &mut dyn Sink, stop: &Stop, took: Duration) -> Summary {
         let interrupted = stop.is_set() && !(self.setup.fail_fast && self.counters.unexpected > 0);
         for (case, groups) in std::mem::take(&mut self.differences).groups() {
-            let groups = groups
-                .into_iter()
-                .map(|(implementations, value)| DisagreementGroup { implementations, value })
-                .collect();
             let id = self.setup.cases[case].id.clone();
             sink.record(&Record::Disagreement(Disagreement { id, groups }));
         }
@@ -585,7 +664,10 @@ impl<'a> Tally<'a> {
             self.counters.exit_code(count, false, false)
         };
         stale.extend(self.flaky());
-        Summary { stale: count, ..self.counters.summary(stale, exit_code, took) }
+        Summary {
+            stale: count,
+            ..self.counters.summary(stale, exit_code, took)
+        }
     }
 
     /// Ledger entries and snapshots that nothing in this run matches.
@@ -593,7 +675,9 @@ impl<'a> Tally<'a> {
         let cases = self.setup.cases;
         let first = self.setup.plan.units.iter().filter(|u| u.attempt == 1);
         let scope = PlanScope {
-            planned: first.map(|u| (cases[u.case].id.clone(), self.actor(u))).collect(),
+            planned: first
+                .map(|u| (cases[u.case].id.clone(), self.actor(u)))
+                .collect(),
             unfiltered: self.setup.unfiltered,
             known: cases.iter().map(|c| c.id.clone()).collect(),
             upstream: self.setup.upstream.clone(),
@@ -605,7 +689,11 @@ impl<'a> Tally<'a> {
             .iter()
             .map(ToString::to_string)
             .collect();
-        match self.setup.snapshots.orphans(&self.produced, &self.completed, &scope) {
+        match self
+            .setup
+            .snapshots
+            .orphans(&self.produced, &self.completed, &scope)
+        {
             Ok(orphans) => notes.extend(orphans.iter().map(ToString::to_string)),
             Err(e) => notes.push(e.to_string()),
         }
@@ -618,7 +706,10 @@ impl<'a> Tally<'a> {
             .iter()
             .filter(|(_, (passed, failed))| *passed > 0 && *failed > 0)
             .map(|((id, who), (passed, failed))| {
-                format!("flaky: {id} on {who} passed {passed} of {} times", passed + failed)
+                format!(
+                    "flaky: {id} on {who} passed {passed} of {} times",
+                    passed + failed
+                )
             })
             .collect();
         flaky.sort();
@@ -630,8 +721,8 @@ impl<'a> Tally<'a> {
 pub fn check_requirements(case: &Case) -> Vec<(String, Vec<String>)> {
     match &case.body {
         Body::Codec(_) => vec![(case.id.clone(), case.covers.clone())],
-        Body::Scenario(body) => {
-            scenario::checks(case, body).map(|(id, covers)| (id, covers.to_vec())).collect()
-        }
+        Body::Scenario(body) => scenario::checks(case, body)
+            .map(|(id, covers)| (id, covers.to_vec()))
+            .collect(),
     }
 }

@@ -9,8 +9,8 @@ use crate::wait::Stop;
 use lnconform_adapters::{Fault, Limits};
 use lnconform_protocol::Answer;
 use lnconform_regtest::run::RunDir;
-use lnconform_vectors::case::{Case, Expect, Scenario, Step};
 use lnconform_vectors::bindings::Bindings;
+use lnconform_vectors::case::{Case, Expect, Scenario, Step};
 use lnconform_vectors::matchers::{Verdict, check_answer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -49,8 +49,16 @@ pub struct Stage<'a> {
 }
 
 /// Runs one unit of the cluster lane.
-pub fn run(stage: &Stage<'_>, case: &Case, scenario: &Scenario, unit: &Unit, number: usize) -> Played {
-    let Who::Roles(roles) = &unit.who else { return Played::default() };
+pub fn run(
+    stage: &Stage<'_>,
+    case: &Case,
+    scenario: &Scenario,
+    unit: &Unit,
+    number: usize,
+) -> Played {
+    let Who::Roles(roles) = &unit.who else {
+        return Played::default();
+    };
     let name = format!("c{number}");
     let recipe = Recipe {
         run: stage.run,
@@ -75,19 +83,35 @@ pub fn run(stage: &Stage<'_>, case: &Case, scenario: &Scenario, unit: &Unit, num
             outcome.observations = play.observations;
             outcome.nodes = cluster.nodes.values().map(|n| n.record.clone()).collect();
             let duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-            cluster.phases.push(Phase { name: "steps".into(), duration_ms, id: None });
+            cluster.phases.push(Phase {
+                name: "steps".into(),
+                duration_ms,
+                id: None,
+            });
             outcome.phases = cluster.stop();
         }
     }
     for phase in &mut outcome.phases {
         phase.id = Some(case.id.clone());
     }
-    let bad = outcome.findings.iter().any(|f| f.outcome != Outcome::Passed);
+    let bad = outcome
+        .findings
+        .iter()
+        .any(|f| f.outcome != Outcome::Passed);
     if bad && !stage.stop.is_set() {
-        let saved = save_logs(&dir, &stage.evidence.join(file_name(&case.id, unit.attempt)));
+        let saved = save_logs(
+            &dir,
+            &stage.evidence.join(file_name(&case.id, unit.attempt)),
+        );
         let tail = log_tails(&dir);
-        for finding in outcome.findings.iter_mut().filter(|f| f.outcome == Outcome::Failed) {
-            finding.evidence.extend(saved.iter().map(|p| p.to_string_lossy().into_owned()));
+        for finding in outcome
+            .findings
+            .iter_mut()
+            .filter(|f| f.outcome == Outcome::Failed)
+        {
+            finding
+                .evidence
+                .extend(saved.iter().map(|p| p.to_string_lossy().into_owned()));
             if finding.log_tail.is_none() && !tail.is_empty() {
                 finding.log_tail = Some(tail.clone());
             }
@@ -101,23 +125,45 @@ pub fn run(stage: &Stage<'_>, case: &Case, scenario: &Scenario, unit: &Unit, num
 }
 
 /// Ids and requirements of the checks that a scenario makes.
-pub fn checks<'a>(case: &'a Case, scenario: &'a Scenario) -> impl Iterator<Item = (String, &'a [String])> {
-    scenario.steps.iter().filter(|s| s.expect.is_some()).map(|s| {
-        let covers = if s.covers.is_empty() { &case.covers } else { &s.covers };
-        (format!("{}#{}", case.id, s.name), covers.as_slice())
-    })
+pub fn checks<'a>(
+    case: &'a Case,
+    scenario: &'a Scenario,
+) -> impl Iterator<Item = (String, &'a [String])> {
+    scenario
+        .steps
+        .iter()
+        .filter(|s| s.expect.is_some())
+        .map(|s| {
+            let covers = if s.covers.is_empty() {
+                &case.covers
+            } else {
+                &s.covers
+            };
+            (format!("{}#{}", case.id, s.name), covers.as_slice())
+        })
 }
 
 fn not_started(case: &Case, scenario: &Scenario, error: &ClusterError) -> Vec<Finding> {
     let blame = error.blame();
-    let outcome =
-        if blame == Blame::Implementation { Outcome::Failed } else { Outcome::CouldNotRun };
+    let outcome = if blame == Blame::Implementation {
+        Outcome::Failed
+    } else {
+        Outcome::CouldNotRun
+    };
     checks(case, scenario)
         .map(|(id, covers)| Finding {
-            failure: matches!(error, ClusterError::Wait(_))
-                .then(|| Failure { kind: Some("deadline".into()), ..Failure::default() }),
+            failure: matches!(error, ClusterError::Wait(_)).then(|| Failure {
+                kind: Some("deadline".into()),
+                ..Failure::default()
+            }),
             missing: outcome == Outcome::CouldNotRun,
-            ..Finding::other(id, covers, outcome, Some(blame), format!("the cluster did not start: {error}"))
+            ..Finding::other(
+                id,
+                covers,
+                outcome,
+                Some(blame),
+                format!("the cluster did not start: {error}"),
+            )
         })
         .collect()
 }
@@ -161,7 +207,11 @@ impl<'a> Play<'a> {
         let scenario = self.scenario;
         for step in &scenario.steps {
             let id = format!("{}#{}", self.case.id, step.name);
-            let covers = if step.covers.is_empty() { &self.case.covers } else { &step.covers };
+            let covers = if step.covers.is_empty() {
+                &self.case.covers
+            } else {
+                &step.covers
+            };
             if let Some(why) = &broken {
                 if step.expect.is_some() {
                     self.findings.push(Finding::other(
@@ -184,7 +234,11 @@ impl<'a> Play<'a> {
                     step.name,
                     step.operation,
                     step.on,
-                    if finding.outcome == Outcome::Failed { "failed" } else { "did not run" }
+                    if finding.outcome == Outcome::Failed {
+                        "failed"
+                    } else {
+                        "did not run"
+                    }
                 ));
             }
             // A step that asserts nothing is a check only when it goes wrong.
@@ -239,15 +293,24 @@ impl<'a> Play<'a> {
         };
         // Operations that wait learn how long; the harness itself waits a little longer, so
         // that the adapter can say what it saw.
-        let waits = matches!(step.operation.as_str(), "event.next" | "payment.wait" | "htlc.next");
+        let waits = matches!(
+            step.operation.as_str(),
+            "event.next" | "payment.wait" | "htlc.next"
+        );
         if waits && let Some(map) = params.as_object_mut() {
             let ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
             map.entry("deadline_ms").or_insert(json!(ms));
-            if step.operation == "event.next" && let Some(seq) = self.seen.get(&step.on) {
+            if step.operation == "event.next"
+                && let Some(seq) = self.seen.get(&step.on)
+            {
                 map.entry("after").or_insert(seq.clone());
             }
         }
-        let patience = if waits { deadline + Duration::from_secs(5) } else { deadline };
+        let patience = if waits {
+            deadline + Duration::from_secs(5)
+        } else {
+            deadline
+        };
         match node.adapter.call(&step.operation, &params, patience) {
             Ok(answer) => Came::Answer(answer),
             Err(fault) => Came::Fault(fault),
@@ -278,9 +341,11 @@ impl<'a> Play<'a> {
         let expect = step.expect.as_ref().unwrap_or(&any);
         let finding = match check_answer(expect, &answer, &self.bindings) {
             Verdict::Pass => base,
-            Verdict::Unsupported(reason) => {
-                Finding { outcome: Outcome::Unsupported, message: Some(reason), ..base }
-            }
+            Verdict::Unsupported(reason) => Finding {
+                outcome: Outcome::Unsupported,
+                message: Some(reason),
+                ..base
+            },
             Verdict::Mismatch { want, got, message } => Finding {
                 failure: Some(failure(&answer, &want)),
                 outcome: Outcome::Failed,
@@ -307,7 +372,10 @@ impl<'a> Play<'a> {
             Some(Expect::Result(Value::Object(map))) => map.keys().cloned().collect(),
             _ => Vec::new(),
         };
-        let fields: Vec<String> = named.into_iter().chain(step.observe.iter().cloned()).collect();
+        let fields: Vec<String> = named
+            .into_iter()
+            .chain(step.observe.iter().cloned())
+            .collect();
         if step.expect.is_some() || !step.observe.is_empty() {
             // On live nodes much is left to chance (fees, times), so that only what the vector
             // names is observed; of an error or of a free result, all.
@@ -340,9 +408,21 @@ fn act_on_chain(cluster: &mut Cluster, step: &Step, params: &Value) -> Came {
 
 /// A check id as one file name.
 fn file_name(id: &str, attempt: u32) -> String {
-    let safe: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    if attempt == 1 { safe } else { format!("{safe}-{attempt}") }
+    let safe: String = id
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    if attempt == 1 {
+        safe
+    } else {
+        format!("{safe}-{attempt}")
+    }
 }
 
 /// The log files below a cluster's folder.
@@ -350,7 +430,9 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             match entry.file_type() {
@@ -373,12 +455,18 @@ const KEPT: u64 = 1 << 20;
 fn save_logs(dir: &Path, to: &Path) -> Vec<PathBuf> {
     let mut saved = Vec::new();
     for log in logs(dir) {
-        let Ok(inside) = log.strip_prefix(dir) else { continue };
+        let Ok(inside) = log.strip_prefix(dir) else {
+            continue;
+        };
         let target = to.join(inside);
-        let copied = target.parent().map(std::fs::create_dir_all).transpose().and_then(|_| {
-            let text = tail(&log, KEPT)?;
-            std::fs::write(&target, text)
-        });
+        let copied = target
+            .parent()
+            .map(std::fs::create_dir_all)
+            .transpose()
+            .and_then(|_| {
+                let text = tail(&log, KEPT)?;
+                std::fs::write(&target, text)
+            });
         // Evidence that cannot be kept (a full disk) must not cost the verdict.
         if copied.is_ok() {
             saved.push(target);
@@ -402,7 +490,9 @@ fn log_tails(dir: &Path) -> String {
     const LINES: usize = 5;
     let mut text = String::new();
     for log in logs(dir) {
-        let Ok(bytes) = tail(&log, 4096) else { continue };
+        let Ok(bytes) = tail(&log, 4096) else {
+            continue;
+        };
         let content = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = content.lines().collect();
         if lines.is_empty() {

@@ -395,6 +395,14 @@ impl SnapshotStore {
         Ok(path)
     }
 
+    /// Takes a proposal back: what was observed is what is stored.
+    pub fn retract(&self, key: &SnapshotKey) {
+        if self.folder.is_some() {
+            // There is seldom one.
+            let _ = std::fs::remove_file(self.path(key).with_extension("snap.new"));
+        }
+    }
+
     fn write(&self, path: &Path, text: &str) -> Result<(), SnapshotError> {
         if self.folder.is_none() {
             return Err(SnapshotError::ReadOnly);

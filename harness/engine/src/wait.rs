@@ -66,7 +66,11 @@ pub fn until<T, E>(
         }
         let now = Instant::now();
         if now >= end {
-            return Err(WaitError::Deadline { what: what.to_owned(), deadline, last });
+            return Err(WaitError::Deadline {
+                what: what.to_owned(),
+                deadline,
+                last,
+            });
         }
         // The only sleep of the engine: between two looks at a named condition.
         std::thread::sleep(pause.min(end - now));
@@ -82,21 +86,36 @@ mod tests {
     #[test]
     fn the_condition_ends_the_wait() {
         let mut looks = 0;
-        let got = until("three looks", Duration::from_secs(5), &Stop::default(), || {
-            looks += 1;
-            Ok::<_, Infallible>(if looks == 3 { Ok(looks) } else { Err(format!("{looks} looks")) })
-        });
+        let got = until(
+            "three looks",
+            Duration::from_secs(5),
+            &Stop::default(),
+            || {
+                looks += 1;
+                Ok::<_, Infallible>(if looks == 3 {
+                    Ok(looks)
+                } else {
+                    Err(format!("{looks} looks"))
+                })
+            },
+        );
         assert_eq!(got.unwrap(), 3);
     }
 
     #[test]
     fn a_deadline_tells_the_last_state() {
-        let error = until("channel usable", Duration::from_millis(5), &Stop::default(), || {
-            Ok::<Result<(), _>, Infallible>(Err("1 of 2 usable".into()))
-        })
+        let error = until(
+            "channel usable",
+            Duration::from_millis(5),
+            &Stop::default(),
+            || Ok::<Result<(), _>, Infallible>(Err("1 of 2 usable".into())),
+        )
         .unwrap_err()
         .to_string();
-        assert!(error.starts_with("channel usable did not come within"), "{error}");
+        assert!(
+            error.starts_with("channel usable did not come within"),
+            "{error}"
+        );
         assert!(error.ends_with("last seen: 1 of 2 usable"), "{error}");
     }
 

@@ -22,7 +22,11 @@ pub enum Line {
 ///
 /// # Errors
 /// What the reader answers.
-pub fn read_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
+pub fn read_line(
+    reader: &mut impl BufRead,
+    buffer: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<Line> {
     buffer.clear();
     let mut too_long = false;
     loop {
@@ -64,7 +68,10 @@ mod tests {
     fn a_long_line_is_dropped_and_the_next_one_read() {
         let mut reader = BufReader::with_capacity(3, &b"12345\nok\nhalf"[..]);
         let mut buffer = Vec::new();
-        assert_eq!(read_line(&mut reader, &mut buffer, 4).unwrap(), Line::TooLong);
+        assert_eq!(
+            read_line(&mut reader, &mut buffer, 4).unwrap(),
+            Line::TooLong
+        );
         assert_eq!(buffer, b"1234");
         assert_eq!(read_line(&mut reader, &mut buffer, 4).unwrap(), Line::Whole);
         assert_eq!(buffer, b"ok");

@@ -101,7 +101,14 @@ impl ErrorKind {
 impl OpError {
     /// An error of `kind` with a message and nothing else.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), rule: None, code: None, hop: None, data: None }
+        Self {
+            kind,
+            message: message.into(),
+            rule: None,
+            code: None,
+            hop: None,
+            data: None,
+        }
     }
 
     /// [`ErrorKind::Invalid`]: wrong from the bytes alone, or a param that is missing or ill-typed.
@@ -241,7 +248,11 @@ fn present<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Value>, D::Error> 
 pub fn parse_response(line: &[u8]) -> Result<Response, ResponseError> {
     let text = std::str::from_utf8(line).map_err(|_| ResponseError::Utf8)?;
     let loose: LooseResponse = serde_json::from_str(text).map_err(|e| {
-        if e.is_data() { ResponseError::Shape(e.to_string()) } else { ResponseError::Json(e.to_string()) }
+        if e.is_data() {
+            ResponseError::Shape(e.to_string())
+        } else {
+            ResponseError::Json(e.to_string())
+        }
     })?;
     let id = match loose.id {
         None => return Err(ResponseError::Shape("it has no id".into())),
@@ -280,7 +291,10 @@ mod tests {
     #[test]
     fn each_answer_form_is_read_and_written() {
         for (line, answer) in [
-            (r#"{"id":1,"result":{}}"#, Answer::Result(serde_json::json!({}))),
+            (
+                r#"{"id":1,"result":{}}"#,
+                Answer::Result(serde_json::json!({})),
+            ),
             (
                 r#"{"id":1,"error":{"kind":"payment-failed","message":"m","code":16399}}"#,
                 Answer::Error(OpError {
@@ -290,7 +304,10 @@ mod tests {
             ),
             (
                 r#"{"id":1,"unsupported":{"reason":"none"}}"#,
-                Answer::Unsupported(Unsupported { reason: "none".into(), issue: None }),
+                Answer::Unsupported(Unsupported {
+                    reason: "none".into(),
+                    issue: None,
+                }),
             ),
         ] {
             let response = Response { id: 1, answer };
@@ -309,8 +326,14 @@ mod tests {
             (br#"{"id":"1","result":{}}"#, "not a whole number"),
             (br#"{"id":-1,"result":{}}"#, "not a whole number"),
             (br#"{"id":1}"#, "none of"),
-            (br#"{"id":1,"result":{},"error":{"kind":"invalid","message":""}}"#, "more than one"),
-            (br#"{"id":1,"error":{"kind":"odd","message":""}}"#, "malformed"),
+            (
+                br#"{"id":1,"result":{},"error":{"kind":"invalid","message":""}}"#,
+                "more than one",
+            ),
+            (
+                br#"{"id":1,"error":{"kind":"odd","message":""}}"#,
+                "malformed",
+            ),
             (br#"{"id":1,"error":{"kind":"invalid"}}"#, "malformed"),
         ] {
             let error = parse_response(line).unwrap_err().to_string();
@@ -321,7 +344,15 @@ mod tests {
     #[test]
     fn a_request_needs_an_integer_id_and_a_string_op() {
         assert!(parse_request(br#"{"id":1,"op":"hello"}"#).is_ok());
-        for line in ["", "[]", "1", "{}", r#"{"id":1}"#, r#"{"op":"x"}"#, r#"{"id":1.5,"op":"x"}"#] {
+        for line in [
+            "",
+            "[]",
+            "1",
+            "{}",
+            r#"{"id":1}"#,
+            r#"{"op":"x"}"#,
+            r#"{"id":1.5,"op":"x"}"#,
+        ] {
             assert!(parse_request(line.as_bytes()).is_err(), "{line}");
         }
         assert!(parse_request(br#"{"id":9007199254740993,"op":"x"}"#).is_err());

@@ -14,7 +14,12 @@ type Result<T> = std::result::Result<T, OpError>;
 fn ill_typed(name: &str, what: &str, got: &Value) -> OpError {
     let mut shown = got.to_string();
     if shown.len() > 60 {
-        shown.truncate((0..=60).rev().find(|&i| shown.is_char_boundary(i)).unwrap_or(0));
+        shown.truncate(
+            (0..=60)
+                .rev()
+                .find(|&i| shown.is_char_boundary(i))
+                .unwrap_or(0),
+        );
         shown.push('…');
     }
     OpError::invalid(format!("param {name} is {shown}, not {what}"))
@@ -36,7 +41,8 @@ impl<'a> Params<'a> {
     /// # Errors
     /// When it is absent.
     pub fn need(self, name: &str) -> Result<&'a Value> {
-        self.get(name).ok_or_else(|| OpError::invalid(format!("param {name} is missing")))
+        self.get(name)
+            .ok_or_else(|| OpError::invalid(format!("param {name} is missing")))
     }
 
     /// A string.
@@ -95,7 +101,8 @@ impl<'a> Params<'a> {
     /// When it is absent or no boolean.
     pub fn bool(self, name: &str) -> Result<bool> {
         let v = self.need(name)?;
-        v.as_bool().ok_or_else(|| ill_typed(name, "true or false", v))
+        v.as_bool()
+            .ok_or_else(|| ill_typed(name, "true or false", v))
     }
 
     /// A list.
@@ -104,7 +111,9 @@ impl<'a> Params<'a> {
     /// When it is absent or no list.
     pub fn list(self, name: &str) -> Result<&'a [Value]> {
         let v = self.need(name)?;
-        v.as_array().map(Vec::as_slice).ok_or_else(|| ill_typed(name, "a list", v))
+        v.as_array()
+            .map(Vec::as_slice)
+            .ok_or_else(|| ill_typed(name, "a list", v))
     }
 
     /// An optional value: `params.maybe("now", Params::u64)`.
@@ -133,11 +142,16 @@ impl<'a> Params<'a> {
 fn decimal(value: &Value) -> Option<u64> {
     let text = value.as_str()?;
     // `parse` alone would take a leading plus.
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 fn nibble(b: u8) -> Option<u8> {
-    char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok())
+    char::from(b)
+        .to_digit(16)
+        .and_then(|d| u8::try_from(d).ok())
 }
 
 /// Bytes of a hex string; `None` when it is not one.
@@ -146,7 +160,10 @@ pub fn hex_bytes(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|[h, l]| Some(nibble(*h)? << 4 | nibble(*l)?)).collect()
+    pairs
+        .iter()
+        .map(|[h, l]| Some(nibble(*h)? << 4 | nibble(*l)?))
+        .collect()
 }
 
 /// Lowercase hex.

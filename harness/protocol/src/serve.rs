@@ -29,7 +29,11 @@ pub trait Handler {
 ///
 /// # Errors
 /// When the harness has gone away, that is, when reading or writing fails.
-pub fn serve(handler: &mut impl Handler, input: impl Read, mut output: impl Write) -> io::Result<()> {
+pub fn serve(
+    handler: &mut impl Handler,
+    input: impl Read,
+    mut output: impl Write,
+) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(1 << 16, input);
     let mut line = Vec::new();
     let mut out = Vec::with_capacity(1 << 16);
@@ -44,7 +48,9 @@ pub fn serve(handler: &mut impl Handler, input: impl Read, mut output: impl Writ
         match read_line(&mut reader, &mut line, MAX_LINE)? {
             Line::End => break,
             Line::TooLong => {
-                note(format_args!("a line of more than {MAX_LINE} bytes was passed over"));
+                note(format_args!(
+                    "a line of more than {MAX_LINE} bytes was passed over"
+                ));
                 continue;
             }
             Line::Whole | Line::Cut => {}
@@ -83,11 +89,23 @@ pub fn serve(handler: &mut impl Handler, input: impl Read, mut output: impl Writ
                 issue: None,
             }),
         };
-        push(&mut out, &Response { id: request.id, answer })?;
+        push(
+            &mut out,
+            &Response {
+                id: request.id,
+                answer,
+            },
+        )?;
     }
     handler.shutdown();
     if let Some(id) = asked_to_stop {
-        push(&mut out, &Response { id, answer: Answer::Result(Value::Object(Default::default())) })?;
+        push(
+            &mut out,
+            &Response {
+                id,
+                answer: Answer::Result(Value::Object(Default::default())),
+            },
+        )?;
     }
     output.write_all(&out)?;
     output.flush()
@@ -107,7 +125,10 @@ fn note(what: std::fmt::Arguments<'_>) {
 fn answer_hello(hello: &Hello, params: &Value) -> Answer {
     match serde_json::from_value::<HelloParams>(params.clone()) {
         Ok(asked) if asked.protocol >= PROTOCOL => {
-            let hello = Hello { protocol: PROTOCOL, ..hello.clone() };
+            let hello = Hello {
+                protocol: PROTOCOL,
+                ..hello.clone()
+            };
             match serde_json::to_value(hello) {
                 Ok(value) => Answer::Result(value),
                 Err(e) => Answer::Error(OpError::internal(e.to_string())),
@@ -128,7 +149,6 @@ fn answer_hello(hello: &Hello, params: &Value) -> Answer {
 pub fn serve_stdio(handler: &mut impl Handler) -> io::Result<()> {
     serve(handler, io::stdin().lock(), io::stdout().lock())
 }
-
 
 #[cfg(test)]
 mod tests {

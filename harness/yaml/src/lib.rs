@@ -28,7 +28,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake without a position.
     pub fn new(file: impl Into<PathBuf>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), place: None, message: message.into(), help: None }
+        Self {
+            file: file.into(),
+            place: None,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Sets the position to the value at `path` of `text`, or its closest parent that exists.
@@ -103,13 +108,21 @@ pub fn read(file: &Path) -> Result<String, Diagnostic> {
 }
 
 fn explain(file: &Path, text: &str, error: &serde_yaml::Error) -> Diagnostic {
-    let place = error.location().map(|l| Place { line: l.line(), column: l.column() });
+    let place = error.location().map(|l| Place {
+        line: l.line(),
+        column: l.column(),
+    });
     // The message of serde_yaml ends with the place, which stands in front here.
     let mut message = error.to_string();
     if let Some(at) = message.rfind(" at line ") {
         message.truncate(at);
     }
-    let mut diagnostic = Diagnostic { file: file.into(), place, message, help: None };
+    let mut diagnostic = Diagnostic {
+        file: file.into(),
+        place,
+        message,
+        help: None,
+    };
     if let Some((unknown, known)) = unknown_field(&diagnostic.message) {
         // serde points at the mapping or at the value; the key itself is what the user looks for.
         if let Some(place) = locate::first_key(text, &unknown, place) {
@@ -131,7 +144,12 @@ fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     let start = message.find("unknown field `")? + "unknown field `".len();
     let rest = &message[start..];
     let end = rest.find('`')?;
-    let known = rest[end + 1..].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let known = rest[end + 1..]
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
     Some((rest[..end].to_owned(), known))
 }
 
@@ -168,7 +186,9 @@ mod tests {
     }
 
     fn fault(text: &str) -> String {
-        from_str::<Doc>(Path::new("v.yaml"), text).unwrap_err().to_string()
+        from_str::<Doc>(Path::new("v.yaml"), text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -193,7 +213,11 @@ mod tests {
 
     #[test]
     fn broken_yaml_and_wrong_types_are_placed() {
-        assert!(fault("description: [\n").starts_with("v.yaml:"), "{}", fault("description: [\n"));
+        assert!(
+            fault("description: [\n").starts_with("v.yaml:"),
+            "{}",
+            fault("description: [\n")
+        );
         let wrong = fault("description: d\nsteps: 5\n");
         assert!(wrong.starts_with("v.yaml:2:8: "), "{wrong}");
         let missing = fault("steps: []\n");

@@ -13,12 +13,20 @@ pub struct Place {
 }
 
 fn place(span: Span) -> Place {
-    Place { line: span.start.line(), column: span.start.col() + 1 }
+    Place {
+        line: span.start.line(),
+        column: span.start.col() + 1,
+    }
 }
 
 enum Frame {
-    Map { key: Option<String>, seen: HashSet<String> },
-    List { index: usize },
+    Map {
+        key: Option<String>,
+        seen: HashSet<String>,
+    },
+    List {
+        index: usize,
+    },
 }
 
 /// Walks the events and calls `visit` with the path to each value, the place of its key (of the
@@ -34,9 +42,13 @@ fn walk(text: &str, mut visit: impl FnMut(&[String], Place, Place, bool) -> bool
         let (scalar, start) = match &event {
             Event::Scalar(value, ..) => (Some(value.as_ref()), None),
             Event::Alias(_) => (Some(""), None),
-            Event::MappingStart(..) => {
-                (None, Some(Frame::Map { key: None, seen: HashSet::new() }))
-            }
+            Event::MappingStart(..) => (
+                None,
+                Some(Frame::Map {
+                    key: None,
+                    seen: HashSet::new(),
+                }),
+            ),
             Event::SequenceStart(..) => (None, Some(Frame::List { index: 0 })),
             Event::MappingEnd | Event::SequenceEnd => {
                 stack.pop();
@@ -46,8 +58,13 @@ fn walk(text: &str, mut visit: impl FnMut(&[String], Place, Place, bool) -> bool
             _ => continue,
         };
         // A scalar where a mapping waits for a key is that key.
-        if let (Some(value), Some(Frame::Map { key: key @ None, seen })) =
-            (scalar, stack.last_mut())
+        if let (
+            Some(value),
+            Some(Frame::Map {
+                key: key @ None,
+                seen,
+            }),
+        ) = (scalar, stack.last_mut())
         {
             let duplicate = !seen.insert(value.to_owned());
             *key = Some(value.to_owned());
@@ -93,7 +110,11 @@ fn find(text: &str, wanted: &[&str], of_key: bool) -> Option<Place> {
             return false;
         }
         if best.is_none_or(|(depth, _)| path.len() >= depth) {
-            let at = if of_key && !path.is_empty() { key } else { value };
+            let at = if of_key && !path.is_empty() {
+                key
+            } else {
+                value
+            };
             best = Some((path.len(), at));
         }
         path.len() == wanted.len()
@@ -158,7 +179,16 @@ mod tests {
         assert_eq!(locate(TEXT, &["b", "1"]), at(5, 5));
         assert_eq!(locate(TEXT, &["b", "0", "gone"]), locate(TEXT, &["b", "0"]));
         assert_eq!(duplicate_key(TEXT), None);
-        assert_eq!(duplicate_key("a: {b: 1, b: 2}"), Some(("b".into(), Place { line: 1, column: 11 })));
+        assert_eq!(
+            duplicate_key("a: {b: 1, b: 2}"),
+            Some((
+                "b".into(),
+                Place {
+                    line: 1,
+                    column: 11
+                }
+            ))
+        );
     }
 
     proptest! {

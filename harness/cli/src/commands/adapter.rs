@@ -11,7 +11,11 @@ pub fn be(name: &str, rest: &[String]) -> Done {
         "reference" => lnconform_adapter_reference::run(rest),
         "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
         _ => {
-            let names = BUILTINS.iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
+            let names = BUILTINS
+                .iter()
+                .map(|b| b.name)
+                .collect::<Vec<_>>()
+                .join(", ");
             let near = nearest(name).map(|n| format!(" (did you mean `{n}`?)"));
             return Err(Failure::usage(format!(
                 "there is no built-in adapter `{name}`{}; built in: {names}",

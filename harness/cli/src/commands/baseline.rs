@@ -15,7 +15,10 @@ fn failed(error: BaselineError) -> Failure {
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let told = |e: std::io::Error| {
-        Failure::environment(format!("{} cannot be written: {e}; give another place with -o", path.display()))
+        Failure::environment(format!(
+            "{} cannot be written: {e}; give another place with -o",
+            path.display()
+        ))
     };
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(told)?;
@@ -33,7 +36,10 @@ pub fn init(file: &BaselineFile) -> Done {
     }
     let text = baseline::init(&file.results, ledger::today()).map_err(failed)?;
     write(&file.output, &text)?;
-    print(format!("{}: say why each of them fails, and where that is followed up", file.output.display()));
+    print(format!(
+        "{}: say why each of them fails, and where that is followed up",
+        file.output.display()
+    ));
     Ok(0)
 }
 
@@ -53,15 +59,23 @@ fn rewrite(file: &BaselineFile, changed: Changed, nothing: &str) -> Done {
 pub fn update(file: &BaselineFile) -> Done {
     let text = lnconform_yaml::read(&file.output)?;
     // Entries of the run's other ledgers are not repeated.
-    let known = Ledger::find::<&Path>(&[], Path::new("."))?;
+    let known = Ledger::find::<&Path>(&[], Path::new(""))?;
     let changed = baseline::update(&file.output, &text, &known, &file.results, ledger::today())
         .map_err(failed)?;
-    rewrite(file, changed, "nothing new: every unexpected failure has its entry")
+    rewrite(
+        file,
+        changed,
+        "nothing new: every unexpected failure has its entry",
+    )
 }
 
 /// Removes what nothing matches.
 pub fn prune(file: &BaselineFile) -> Done {
     let text = lnconform_yaml::read(&file.output)?;
     let changed = baseline::prune(&file.output, &text, &file.results).map_err(failed)?;
-    rewrite(file, changed, "nothing to remove: every entry matches something in the results")
+    rewrite(
+        file,
+        changed,
+        "nothing to remove: every entry matches something in the results",
+    )
 }

@@ -46,7 +46,11 @@ pub fn bless(args: &BlessArgs) -> Done {
     for path in &blessed.written {
         print(path.display());
     }
-    print(format!("{} written, {} as they were", blessed.written.len(), blessed.same));
+    print(format!(
+        "{} written, {} as they were",
+        blessed.written.len(),
+        blessed.same
+    ));
     if blessed.unfinished {
         print("the run was ended before its end, so there may be more");
     }

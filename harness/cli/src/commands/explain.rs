@@ -21,7 +21,7 @@ pub fn explain(args: &ExplainArgs) -> Done {
             .set
             .cases
             .iter()
-            .flat_map(|c| check_requirements(c))
+            .flat_map(check_requirements)
             .filter(|(_, r)| r.contains(&args.id))
             .map(|(id, _)| id)
             .collect();
@@ -83,12 +83,19 @@ pub fn explain(args: &ExplainArgs) -> Done {
         }
     }
     print(format!("run it: lnconform run '{}'", args.id));
-    outcomes(&args.results, |c| c.id == args.id || c.id.split(['#', '?']).next() == Some(&args.id));
+    outcomes(&args.results, |c| {
+        c.id == args.id || c.id.split(['#', '?']).next() == Some(&args.id)
+    });
     Ok(0)
 }
 
 fn requirement(world: &World, entry: &Entry, specs: Option<&Path>) {
-    print(format!("{} ({}, {})", entry.id, entry.keyword.as_str(), entry.section));
+    print(format!(
+        "{} ({}, {})",
+        entry.id,
+        entry.keyword.as_str(),
+        entry.section
+    ));
     print(format!("  {}", entry.paraphrase));
     if let Some(reason) = &entry.excluded {
         print(format!("  excluded: {reason}"));
@@ -96,7 +103,10 @@ fn requirement(world: &World, entry: &Entry, specs: Option<&Path>) {
     match specs {
         Some(dir) => match text::sentence_of(&world.catalogue, entry, &world.sources, dir) {
             Some(sentence) => print(format!("  the text: {}", sentence.text)),
-            None => print(format!("  the text: not found below {} at the pinned revision", dir.display())),
+            None => print(format!(
+                "  the text: not found below {} at the pinned revision",
+                dir.display()
+            )),
         },
         None => print("  the text: give a checkout with --specs DIR"),
     }
@@ -109,8 +119,17 @@ fn outcomes(file: &Path, of_this: impl Fn(&Check) -> bool) {
             && of_this(&check)
         {
             let unexpected = if check.expected { "" } else { ", unexpected" };
-            let why = check.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
-            lines.push(format!("  {} {} on {}{unexpected}{why}", check.id, check.outcome, check.who()));
+            let why = check
+                .message
+                .as_deref()
+                .map(|m| format!(": {m}"))
+                .unwrap_or_default();
+            lines.push(format!(
+                "  {} {} on {}{unexpected}{why}",
+                check.id,
+                check.outcome,
+                check.who()
+            ));
         }
     });
     if read.is_ok() && !lines.is_empty() {

@@ -4,25 +4,42 @@ use crate::args::FillArgs;
 use crate::failure::{Done, Failure, print};
 use lnconform_spec::Catalogue;
 use lnconform_vectors::load::{Options, Root, Vectors};
-use lnconform_vectors::{fill as filling, file::VectorFile};
+use lnconform_vectors::{file::VectorFile, fill as filling};
 use std::path::{Path, PathBuf};
 
 /// Fills files, or says which would change.
 pub fn fill(args: &FillArgs) -> Done {
     let root = Path::new("vectors");
     if !root.is_dir() {
-        return Err(Failure::usage("there is no vectors/ here; `fill` works in a checkout"));
+        return Err(Failure::usage(
+            "there is no vectors/ here; `fill` works in a checkout",
+        ));
     }
-    let catalogue = Catalogue::open(Path::new("specs/catalogue").is_dir().then_some(Path::new("specs")))?;
-    let options = Options { requirements: Some(&catalogue), unfilled: true, ..Options::default() };
+    let catalogue = Catalogue::open(
+        Path::new("specs/catalogue")
+            .is_dir()
+            .then_some(Path::new("specs")),
+    )?;
+    let options = Options {
+        requirements: Some(&catalogue),
+        unfilled: true,
+        ..Options::default()
+    };
     let set = Vectors::load(&[Root::BuiltIn(root.to_owned())], &[], &options)?;
     let files: Vec<PathBuf> = if args.files.is_empty() {
-        set.cases.iter().filter(|c| c.line == 1).map(|c| c.file.clone()).collect()
+        set.cases
+            .iter()
+            .filter(|c| c.line == 1)
+            .map(|c| c.file.clone())
+            .collect()
     } else {
         args.files.clone()
     };
     let reference = lnconform_adapter_reference::Reference::default();
-    let generator = filling::Generator { version: env!("CARGO_PKG_VERSION"), seed: None };
+    let generator = filling::Generator {
+        version: env!("CARGO_PKG_VERSION"),
+        seed: None,
+    };
     let mut changed = 0;
     for file in files {
         let text = lnconform_yaml::read(&file)?;
@@ -36,7 +53,13 @@ pub fn fill(args: &FillArgs) -> Done {
         let case = set.cases.iter().find(same).ok_or_else(|| {
             Failure::usage(format!("{} is no vector below vectors/", file.display()))
         })?;
-        let new = filling::fill(&file, &text, case, |op, input| reference.answer(op, input), &generator)?;
+        let new = filling::fill(
+            &file,
+            &text,
+            case,
+            |op, input| reference.answer(op, input),
+            &generator,
+        )?;
         if new == text {
             continue;
         }
@@ -50,6 +73,13 @@ pub fn fill(args: &FillArgs) -> Done {
             print(file.display());
         }
     }
-    print(format!("{changed} {}", if args.check { "would change" } else { "changed" }));
+    print(format!(
+        "{changed} {}",
+        if args.check {
+            "would change"
+        } else {
+            "changed"
+        }
+    ));
     Ok(u8::from(args.check && changed > 0))
 }

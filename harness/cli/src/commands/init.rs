@@ -8,13 +8,18 @@ use std::io::Write;
 /// Writes the file; one that exists is not written over.
 pub fn init(args: &InitArgs) -> Done {
     let told = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::usage(format!("{} exists; edit it, or name another file", args.file.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Failure::usage(format!(
+            "{} exists; edit it, or name another file",
+            args.file.display()
+        )),
         _ => Failure::environment(format!("{} cannot be written: {e}", args.file.display())),
     };
     let mut file = std::fs::File::create_new(&args.file).map_err(told)?;
-    file.write_all(config::template().as_bytes()).map_err(told)?;
-    print(format!("{}: uncomment what you need, then `lnconform run`", args.file.display()));
+    file.write_all(config::template().as_bytes())
+        .map_err(told)?;
+    print(format!(
+        "{}: uncomment what you need, then `lnconform run`",
+        args.file.display()
+    ));
     Ok(0)
 }

@@ -26,7 +26,10 @@ pub fn list(args: &ListArgs) -> Done {
 pub fn show(cases: &[Case], people: &[Participant], plan: &Plan, format: TextOrJson) {
     let mut takers: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for unit in plan.units.iter().filter(|u| u.attempt == 1) {
-        takers.entry(unit.case).or_default().push(unit.who_text(people));
+        takers
+            .entry(unit.case)
+            .or_default()
+            .push(unit.who_text(people));
     }
     let mut checks = 0;
     let mut list: Vec<Value> = Vec::new();
@@ -48,7 +51,10 @@ pub fn show(cases: &[Case], people: &[Participant], plan: &Plan, format: TextOrJ
         TextOrJson::Text => {
             eprintln!("{checks} checks");
             if plan.slow_left_out > 0 {
-                eprintln!("{} slow vectors are left out: `--slow` takes them", plan.slow_left_out);
+                eprintln!(
+                    "{} slow vectors are left out: `--slow` takes them",
+                    plan.slow_left_out
+                );
             }
         }
     }

@@ -13,12 +13,22 @@ pub const DEFAULT: &[&str] = &["bitcoind"];
 /// Installs into the cache.
 pub fn install(args: &InstallArgs) -> Done {
     let defaults: Vec<String> = DEFAULT.iter().map(|n| (*n).to_owned()).collect();
-    let names = if args.names.is_empty() { &defaults } else { &args.names };
+    let names = if args.names.is_empty() {
+        &defaults
+    } else {
+        &args.names
+    };
     for name in names {
         let mut lines = Lines::with(Progress::new(0));
         let found = provision::install(name, args.apt, &mut |p| lines.tell(&p))
             .map_err(Failure::environment)?;
-        print(format!("{} {} at {} ({})", found.name, found.version, found.path.display(), found.from));
+        print(format!(
+            "{} {} at {} ({})",
+            found.name,
+            found.version,
+            found.path.display(),
+            found.from
+        ));
     }
     Ok(0)
 }
@@ -33,7 +43,11 @@ pub struct Lines {
 impl Lines {
     /// Lines beside the progress of a run.
     pub fn with(progress: Progress) -> Self {
-        Self { progress, last: None, since: Instant::now() }
+        Self {
+            progress,
+            last: None,
+            since: Instant::now(),
+        }
     }
 
     /// Shows a step.
@@ -43,7 +57,10 @@ impl Lines {
             return;
         }
         self.last = Some(step);
-        let percent = progress.percent.map(|p| format!(" {p} %")).unwrap_or_default();
+        let percent = progress
+            .percent
+            .map(|p| format!(" {p} %"))
+            .unwrap_or_default();
         self.progress.note(&format!(
             "install {}: {}{percent}: {} ({} s)",
             progress.name,
@@ -59,14 +76,22 @@ pub fn doctor(args: &DoctorArgs) -> Done {
     let programs = provision::doctor();
     let builtins = lnconform_adapters::registry::BUILTINS;
     let mut problems: Vec<String> = programs.iter().flat_map(|d| d.problems.clone()).collect();
-    if let Ok(ledger) = lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(".")) {
+    if let Ok(ledger) =
+        lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(""))
+    {
         problems.extend(ledger.unexplained().map(|e| {
-            format!("{}: the reason of an expected failure is still open; say why it fails", e.place())
+            format!(
+                "{}: the reason of an expected failure is still open; say why it fails",
+                e.place()
+            )
         }));
     }
     let leftovers = lnconform_regtest::clean::plan();
     if !leftovers.is_empty() {
-        problems.push(format!("{} things are left of killed runs: `lnconform clean`", leftovers.len()));
+        problems.push(format!(
+            "{} things are left of killed runs: `lnconform clean`",
+            leftovers.len()
+        ));
     }
     if args.format == TextOrJson::Json {
         let mut list: Vec<_> = builtins
@@ -88,9 +113,16 @@ pub fn doctor(args: &DoctorArgs) -> Done {
     for program in &programs {
         match (&program.version, &program.path) {
             (Some(version), Some(path)) => {
-                print(format!("{:<12} {version} at {}", program.name, path.display()));
+                print(format!(
+                    "{:<12} {version} at {}",
+                    program.name,
+                    path.display()
+                ));
             }
-            _ => print(format!("{:<12} not installed: {}", program.name, program.install)),
+            _ => print(format!(
+                "{:<12} not installed: {}",
+                program.name, program.install
+            )),
         }
     }
     if problems.is_empty() {

@@ -18,13 +18,19 @@ pub enum Screen<'a> {
     Pretty(Box<View<'a, Stdout>>),
     /// `--format json`
     Json(Box<JsonView<Stdout>>),
-    /// `--format github`
-    Github(Box<GithubView<Stdout>>),
+    /// `--format github`: annotations at the end, and before them what `pretty` shows, so that
+    /// the log of the step tells the same.
+    Github(Box<GithubView<Stdout>>, Box<View<'a, Stdout>>),
 }
 
 impl<'a> Screen<'a> {
     /// The screen for a format.
-    pub fn new(format: RunFormat, results: Option<&Path>, progress: Progress, catalogue: &'a Catalogue) -> Self {
+    pub fn new(
+        format: RunFormat,
+        results: Option<&Path>,
+        progress: Progress,
+        catalogue: &'a Catalogue,
+    ) -> Self {
         match format {
             RunFormat::Pretty => {
                 let view = View::new(stdout(), Style::of_stdout(), requirements(catalogue));
@@ -41,7 +47,13 @@ impl<'a> Screen<'a> {
                     None => view,
                 }))
             }
-            RunFormat::Github => Self::Github(Box::new(GithubView::new(stdout(), step_summary()))),
+            RunFormat::Github => Self::Github(
+                Box::new(GithubView::new(stdout(), step_summary())),
+                Box::new(
+                    View::new(stdout(), Style::plain(), requirements(catalogue))
+                        .with_progress(progress),
+                ),
+            ),
         }
     }
 
@@ -53,7 +65,7 @@ impl<'a> Screen<'a> {
         match self {
             Self::Pretty(view) => view.finish(),
             Self::Json(view) => view.finish(),
-            Self::Github(view) => view.finish(),
+            Self::Github(view, log) => log.finish().and_then(|()| view.finish()),
         }
     }
 }
@@ -63,7 +75,10 @@ impl Sink for Screen<'_> {
         match self {
             Self::Pretty(view) => view.record(record),
             Self::Json(view) => view.record(record),
-            Self::Github(view) => view.record(record),
+            Self::Github(view, log) => {
+                view.record(record);
+                log.record(record);
+            }
         }
     }
 
@@ -71,13 +86,18 @@ impl Sink for Screen<'_> {
         match self {
             Self::Pretty(view) => view.tick(),
             Self::Json(view) => view.tick(),
-            Self::Github(view) => view.tick(),
+            Self::Github(view, log) => {
+                view.tick();
+                log.tick();
+            }
         }
     }
 }
 
 fn step_summary() -> Option<PathBuf> {
-    std::env::var_os("GITHUB_STEP_SUMMARY").filter(|v| !v.is_empty()).map(PathBuf::from)
+    std::env::var_os("GITHUB_STEP_SUMMARY")
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
 }
 
 fn requirements(catalogue: &Catalogue) -> Requirements<'_> {
@@ -102,9 +122,12 @@ pub fn report(args: &ReportArgs) -> Done {
     let own = Path::new("specs");
     let catalogue = Catalogue::open(own.join("catalogue").is_dir().then_some(own))?;
     let shown = match args.format {
-        RunFormat::Pretty => {
-            terminal::show(&args.results, stdout(), Style::of_stdout(), requirements(&catalogue))
-        }
+        RunFormat::Pretty => terminal::show(
+            &args.results,
+            stdout(),
+            Style::of_stdout(),
+            requirements(&catalogue),
+        ),
         RunFormat::Json => json::show(&args.results, stdout()),
         RunFormat::Github => github::show(&args.results, stdout(), step_summary()),
     };

@@ -8,8 +8,8 @@ use crate::world::{Keywords, World, merge, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
-use lnconform_engine::record::Run;
 use lnconform_engine::record::Record;
+use lnconform_engine::record::Run;
 use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
 use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
 use lnconform_engine::snapshot::SnapshotStore;
@@ -31,8 +31,8 @@ pub fn run(args: &RunArgs) -> Done {
     };
     let mut expectations = config.expectations.clone();
     expectations.extend(args.expectations.iter().cloned());
-    let mut ledger = Ledger::find(&expectations, Path::new("."))?;
-    let snapshots = SnapshotStore::find(args.snapshots.as_deref(), Path::new("."));
+    let mut ledger = Ledger::find(&expectations, Path::new(""))?;
+    let snapshots = SnapshotStore::find(args.snapshots.as_deref(), Path::new(""));
     let redactions = snapshots.redactions()?;
     let seed = select.seed.unwrap_or_else(draw);
     let id = format!("{:08x}{:04x}", draw() as u32, std::process::id() & 0xffff);
@@ -42,9 +42,8 @@ pub fn run(args: &RunArgs) -> Done {
     // From here on processes are started: they, and the folder, go when this process goes.
     let run_dir = RunDir::create(&id).map_err(Failure::environment)?;
     let this = std::env::current_exe().map_err(Failure::environment)?;
-    let _reaper = Reaper::start(&this, &run_dir).map_err(|e| {
-        Failure::environment(format!("no process can be started here: {e}"))
-    })?;
+    let _reaper = Reaper::start(&this, &run_dir)
+        .map_err(|e| Failure::environment(format!("no process can be started here: {e}")))?;
     let stop = Stop::default();
     watch_signals(stop.clone())?;
 
@@ -58,11 +57,20 @@ pub fn run(args: &RunArgs) -> Done {
         run_dir.keep();
         eprintln!("lnconform: clusters stay in {}", run_dir.path().display());
     }
-    ledger.set_versions(people.iter().map(|p| (p.name.clone(), p.version.clone())).collect());
+    ledger.set_versions(
+        people
+            .iter()
+            .map(|p| (p.name.clone(), p.version.clone()))
+            .collect(),
+    );
 
     let file = ResultWriter::create(&args.results)?;
     let cluster_named = select.lane == Some(LaneArg::Cluster);
-    let progress = Progress::new(plan.units.len() as u64);
+    let checks = plan
+        .units
+        .iter()
+        .map(|u| engine::check_requirements(&world.set.cases[u.case]).len());
+    let progress = Progress::new(checks.sum::<usize>() as u64);
     let bitcoind = bitcoind(&plan, args.install, cluster_named, progress.clone());
     let header = Run {
         format: FORMAT,
@@ -86,11 +94,17 @@ pub fn run(args: &RunArgs) -> Done {
         requirements: &keywords,
         ledger: &ledger,
         snapshots: &snapshots,
+        // Where nobody will look at them, proposals are only in the way.
+        propose: std::env::var_os("CI").is_none_or(|v| v.is_empty()),
         redactions: &redactions,
         specs: &specs,
         unfiltered: unfiltered(&select),
         upstream: world.upstream.clone(),
-        problems: world.problems.iter().map(|p| (p.id.clone(), format!("{}: {}", p.file, p.message))).collect(),
+        problems: world
+            .problems
+            .iter()
+            .map(|p| (p.id.clone(), format!("{}: {}", p.file, p.message)))
+            .collect(),
         today,
         strict: args.strict,
         fail_fast: args.fail_fast,
@@ -101,7 +115,10 @@ pub fn run(args: &RunArgs) -> Done {
         evidence: evidence(&args.results, &id),
         rerun: rerun(args, &select.specs, &select.vectors, seed),
     };
-    let mut out = Out { file, screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue) };
+    let mut out = Out {
+        file,
+        screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue),
+    };
     let summary = engine::run(&setup, bitcoind, header, &mut out, &stop);
     // A terminal that has gone away changes no verdict.
     let _ = out.screen.finish();
@@ -109,7 +126,11 @@ pub fn run(args: &RunArgs) -> Done {
         Ok(_) => Ok(summary.exit_code),
         // Every result was shown; only the file is incomplete.
         Err(e) => Err(Failure {
-            code: if summary.exit_code == exit::OK { e.exit_code() } else { summary.exit_code },
+            code: match summary.exit_code {
+                // By the precedence of the codes: what is missing goes before what is stale.
+                exit::OK | exit::STALE | exit::NOTHING => e.exit_code(),
+                worse => worse,
+            },
             lines: vec![e.to_string()],
         }),
     }
@@ -138,7 +159,12 @@ impl Sink for Out<'_> {
 fn bitcoind<'a>(plan: &Plan, install: bool, named: bool, progress: Progress) -> Bitcoind<'a> {
     if !plan.units.iter().any(|u| matches!(u.who, Who::Roles(_))) {
         let reason = "no scenario is planned".to_owned();
-        return Box::new(move || Err(Missing { reason, named: false }));
+        return Box::new(move || {
+            Err(Missing {
+                reason,
+                named: false,
+            })
+        });
     }
     let found = match provision::find("bitcoind") {
         Ok(Lookup::Found(found)) => Ok(found.path),
@@ -146,7 +172,12 @@ fn bitcoind<'a>(plan: &Plan, install: bool, named: bool, progress: Progress) -> 
         // What the user named in the environment is used or refused, and never passed over.
         Err(e) => {
             let reason = e.to_string();
-            return Box::new(move || Err(Missing { reason, named: true }));
+            return Box::new(move || {
+                Err(Missing {
+                    reason,
+                    named: true,
+                })
+            });
         }
     };
     match found {
@@ -165,7 +196,10 @@ fn bitcoind<'a>(plan: &Plan, install: bool, named: bool, progress: Progress) -> 
             });
             Box::new(move || match building.join() {
                 Ok(Ok(path)) => Ok(path),
-                Ok(Err(reason)) => Err(Missing { reason, named: true }),
+                Ok(Err(reason)) => Err(Missing {
+                    reason,
+                    named: true,
+                }),
                 Err(panic) => std::panic::resume_unwind(panic),
             })
         }
@@ -198,7 +232,11 @@ fn watch_signals(stop: Stop) -> Result<(), Failure> {
 
 /// Where the logs of failures go: beside the result file.
 fn evidence(results: &Path, run: &str) -> PathBuf {
-    results.parent().unwrap_or(Path::new("")).join("evidence").join(run)
+    results
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join("evidence")
+        .join(run)
 }
 
 /// What a rerun needs beside the check and who it runs on.
@@ -207,7 +245,11 @@ fn rerun(args: &RunArgs, specs: &Option<PathBuf>, vectors: &[PathBuf], seed: u64
     let quoted = |path: &Path| {
         let text = path.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        if text.chars().all(plain) {
+            text.into_owned()
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
     };
     if let Some(dir) = specs {
         words.push_str(&format!(" --specs {}", quoted(dir)));
@@ -227,10 +269,16 @@ fn rerun(args: &RunArgs, specs: &Option<PathBuf>, vectors: &[PathBuf], seed: u64
 /// A number from the system's own randomness: every hasher is keyed with it.
 fn draw() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }
 
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH)
+    format!(
+        "{} {}, {cores} cores",
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
 }

@@ -13,7 +13,9 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
     let catalogue = Catalogue::open(own.join("catalogue").is_dir().then_some(own))?;
     if let Some(unknown) = specs.iter().find(|s| !catalogue.specs().contains_key(*s)) {
         let known = catalogue.specs().into_keys().collect::<Vec<_>>().join(", ");
-        return Err(Failure::usage(format!("there is no catalogue of `{unknown}`; there is {known}")));
+        return Err(Failure::usage(format!(
+            "there is no catalogue of `{unknown}`; there is {known}"
+        )));
     }
     let mut emitted: Vec<(String, Vec<String>, Outcome)> = Vec::new();
     results::visit(file, |record| {
@@ -21,11 +23,13 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
             emitted.push((check.id, check.requirements, check.outcome));
         }
     })?;
-    let emitted = emitted.iter().map(|(check, requirements, outcome)| Emitted {
-        check,
-        requirements,
-        outcome: outcome.as_str(),
-    });
+    let emitted = emitted
+        .iter()
+        .map(|(check, requirements, outcome)| Emitted {
+            check,
+            requirements,
+            outcome: outcome.as_str(),
+        });
     let mut coverage = count(&catalogue, emitted);
     if !specs.is_empty() {
         coverage.requirements.retain(|r| specs.contains(&r.spec));
@@ -46,8 +50,17 @@ pub fn import(dir: &Path) -> Done {
     let mut cases = 0;
     for row in &rows {
         cases += row.cases;
-        let note = row.note.as_deref().map(|n| format!("  ({n})")).unwrap_or_default();
-        print(format!("{:>5}  {}  {}{note}", row.cases, row.file, row.operations.join(", ")));
+        let note = row
+            .note
+            .as_deref()
+            .map(|n| format!("  ({n})"))
+            .unwrap_or_default();
+        print(format!(
+            "{:>5}  {}  {}{note}",
+            row.cases,
+            row.file,
+            row.operations.join(", ")
+        ));
     }
     print(format!("{cases:>5}  cases in {} files", rows.len()));
     Ok(0)
