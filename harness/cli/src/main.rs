@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod config;
 mod failure;
+mod guard;
 mod world;
 
 use args::{AdapterCommand, BaselineCommand, Cli, Command, SpecCommand};

@@ -33,8 +33,12 @@ pub fn explain(args: &ExplainArgs) -> Done {
                 print(format!("  {id}"));
             }
         }
-        outcomes(&args.results, |c| c.requirements.contains(&args.id));
-        return Ok(0);
+        if !world.set.cases.iter().any(|c| c.id == args.id) {
+            outcomes(&args.results, |c| c.requirements.contains(&args.id));
+            return Ok(0);
+        }
+        // A vector may bear the name of the requirement that it is about.
+        print("");
     }
     let known: Vec<&Case> = world
         .set

@@ -2,6 +2,7 @@
 
 use crate::args::{DoctorArgs, InstallArgs, TextOrJson};
 use crate::failure::{Done, Failure, print};
+use crate::guard::{Guard, draw_id};
 use lnconform_regtest::provision;
 use lnconform_report::Progress;
 use serde_json::json;
@@ -18,6 +19,8 @@ pub fn install(args: &InstallArgs) -> Done {
     } else {
         &args.names
     };
+    // A build that is interrupted takes its compilers with it.
+    let _guard = Guard::start(&draw_id())?;
     for name in names {
         let mut lines = Lines::with(Progress::new(0));
         let found = provision::install(name, args.apt, &mut |p| lines.tell(&p))

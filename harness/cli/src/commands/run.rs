@@ -4,6 +4,7 @@ use crate::args::{LaneArg, RunArgs, TextOrJson};
 use crate::commands::{list, provision as installing, report::Screen};
 use crate::config::Config;
 use crate::failure::{Done, Failure};
+use crate::guard::{Guard, draw, draw_id};
 use crate::world::{Keywords, World, merge, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
 use lnconform_engine::ledger::{self, Ledger};
@@ -13,10 +14,7 @@ use lnconform_engine::record::Run;
 use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
 use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
 use lnconform_engine::snapshot::SnapshotStore;
-use lnconform_engine::wait::Stop;
 use lnconform_regtest::provision::{self, Lookup};
-use lnconform_regtest::reaper::{self, Reaper};
-use lnconform_regtest::run::RunDir;
 use lnconform_report::Progress;
 use std::path::{Path, PathBuf};
 
@@ -35,17 +33,13 @@ pub fn run(args: &RunArgs) -> Done {
     let snapshots = SnapshotStore::find(args.snapshots.as_deref(), Path::new(""));
     let redactions = snapshots.redactions()?;
     let seed = select.seed.unwrap_or_else(draw);
-    let id = format!("{:08x}{:04x}", draw() as u32, std::process::id() & 0xffff);
+    let id = draw_id();
     let limits = Limits::default();
     let selection = selection(&select, seed)?;
 
     // From here on processes are started: they, and the folder, go when this process goes.
-    let run_dir = RunDir::create(&id).map_err(Failure::environment)?;
-    let this = std::env::current_exe().map_err(Failure::environment)?;
-    let _reaper = Reaper::start(&this, &run_dir)
-        .map_err(|e| Failure::environment(format!("no process can be started here: {e}")))?;
-    let stop = Stop::default();
-    watch_signals(stop.clone())?;
+    let guard = Guard::start(&id)?;
+    let run_dir = &guard.run_dir;
 
     let people = participants(&select, &id, seed, &limits, !args.dry_run)?;
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
@@ -111,7 +105,7 @@ pub fn run(args: &RunArgs) -> Done {
         jobs: args.jobs as usize,
         keep: args.keep,
         limits,
-        run_dir: &run_dir,
+        run_dir,
         evidence: evidence(&args.results, &id),
         rerun: rerun(args, &select.specs, &select.vectors, seed),
     };
@@ -119,7 +113,7 @@ pub fn run(args: &RunArgs) -> Done {
         file,
         screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue),
     };
-    let summary = engine::run(&setup, bitcoind, header, &mut out, &stop);
+    let summary = engine::run(&setup, bitcoind, header, &mut out, &guard.stop);
     // A terminal that has gone away changes no verdict.
     let _ = out.screen.finish();
     match out.file.finish() {
@@ -206,30 +200,6 @@ fn bitcoind<'a>(plan: &Plan, install: bool, named: bool, progress: Progress) -> 
     }
 }
 
-/// Takes everything down on the first SIGINT or SIGTERM; the second ends this process at once.
-fn watch_signals(stop: Stop) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
-        .map_err(|e| Failure::environment(format!("signals cannot be caught here: {e}")))?;
-    std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            stop.set();
-            std::thread::spawn(|| {
-                eprintln!("lnconform: stopping; once more ends at once");
-                let killed = reaper::stop_all();
-                if !killed.is_empty() {
-                    eprintln!("lnconform: had to be killed: {}", killed.join(", "));
-                }
-            });
-        }
-        if signals.next().is_some() {
-            std::process::exit(i32::from(exit::INTERRUPTED));
-        }
-    });
-    Ok(())
-}
-
 /// Where the logs of failures go: beside the result file.
 fn evidence(results: &Path, run: &str) -> PathBuf {
     results
@@ -264,14 +234,6 @@ fn rerun(args: &RunArgs, specs: &Option<PathBuf>, vectors: &[PathBuf], seed: u64
         words.push_str(" --strict");
     }
     format!("{words} --seed {seed}")
-}
-
-/// A number from the system's own randomness: every hasher is keyed with it.
-fn draw() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
 }
 
 fn machine() -> String {
