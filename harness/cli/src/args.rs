@@ -1,5 +1,7 @@
 //! The command line; the words are those of the README and `docs/`.
 
+use crate::guard::draw;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -78,6 +80,19 @@ pub enum RunFormat {
     Github,
 }
 
+/// A folder that may be empty text: a variable that is set to nothing names none.
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// A seed; a variable that is set to nothing leaves it to chance.
+fn seed(text: &str) -> Result<u64, std::num::ParseIntError> {
+    if text.is_empty() {
+        return Ok(draw());
+    }
+    text.parse()
+}
+
 /// What is selected and from where; shared by `run` and `list`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Select {
@@ -119,6 +134,7 @@ pub struct Select {
         long,
         value_name = "DIR",
         env = "LNCONFORM_SPECS",
+        value_parser = folder(),
         help_heading = "Inputs"
     )]
     pub specs: Option<PathBuf>,
@@ -129,7 +145,7 @@ pub struct Select {
     #[arg(long, value_name = "K/N", help_heading = "How")]
     pub shard: Option<String>,
     /// Drives every choice the harness makes
-    #[arg(long, value_name = "N", env = "LNCONFORM_SEED", help_heading = "How")]
+    #[arg(long, value_name = "N", env = "LNCONFORM_SEED", value_parser = seed, help_heading = "How")]
     pub seed: Option<u64>,
     /// Run each check this many times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), help_heading = "How")]
@@ -205,7 +221,7 @@ pub struct ExplainArgs {
     /// Id of a check or of a requirement
     pub id: String,
     /// A checkout of the specifications, for the sentences themselves
-    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS")]
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
     pub specs: Option<PathBuf>,
     /// More vectors, beside the built-in ones
     #[arg(long, value_name = "DIR")]
@@ -223,9 +239,10 @@ pub struct BlessArgs {
     /// The result file with the observations
     #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl")]
     pub results: PathBuf,
-    /// The store to write to
-    #[arg(long, value_name = "DIR", default_value = "tests/snapshots")]
-    pub snapshots: PathBuf,
+    /// A store of your own, which takes every observation, not only those of built-in
+    /// implementations on built-in vectors [default: tests/snapshots]
+    #[arg(long, value_name = "DIR")]
+    pub snapshots: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -304,7 +321,7 @@ pub enum SpecCommand {
     /// What upstream's vector files in a checkout give
     Import {
         /// A checkout of the specifications, any part of it
-        #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS")]
+        #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
         specs: PathBuf,
     },
 }

@@ -1,6 +1,7 @@
 //! Why a command ended without doing what it was asked to, and the exit code that says so.
 
 use lnconform_engine::run::exit;
+use lnconform_report::text::{clean, clean_json};
 use lnconform_yaml::Diagnostic;
 use std::fmt;
 
@@ -74,8 +75,32 @@ impl From<lnconform_engine::snapshot::SnapshotError> for Failure {
     }
 }
 
-/// Writes to standard output; a reader that has gone away (`| head`) ends the program quietly.
+/// Writes lines to standard output. What stands in them may come from files and adapters, so it
+/// is made safe. A reader that has gone away (`| head`) ends the program quietly.
 pub fn print(text: impl fmt::Display) {
+    let text = text.to_string();
+    let mut lines: Vec<_> = text.lines().map(clean).collect();
+    if lines.is_empty() {
+        lines.push("".into());
+    }
+    write(&lines.join("\n"));
+}
+
+/// Writes JSON to standard output, as safe and with the same meaning.
+pub fn print_json(text: &str) {
+    write(&clean_json(text));
+}
+
+/// Writes a line to standard error, made safe: what is said beside the output.
+pub fn note(text: impl fmt::Display) {
+    use std::io::Write;
+    let text = text.to_string();
+    let lines: Vec<_> = text.lines().map(clean).collect();
+    // Nobody listens any more: nothing to do about that.
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+}
+
+fn write(text: &str) {
     use std::io::Write;
     if writeln!(std::io::stdout(), "{text}").is_err() {
         std::process::exit(0);

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             for line in &failure.lines {
-                eprintln!("lnconform: {line}");
+                failure::note(format!("lnconform: {line}"));
             }
             ExitCode::from(failure.code)
         }

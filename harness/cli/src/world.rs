@@ -225,8 +225,18 @@ pub fn participants(
             None => people.push(participant(&resolved, named, &this, run, seed)),
         }
     };
+    let mut given_so_far: Vec<Resolved> = Vec::new();
     for given in &select.adapters {
-        take(resolve(given)?, true);
+        let resolved = resolve(given)?;
+        let other = |r: &Resolved| r.row() == resolved.row() && *r != resolved;
+        if given_so_far.iter().any(other) {
+            return Err(Failure::usage(format!(
+                "`--adapter` gives two commands to `{}`; give each a name of its own",
+                resolved.row()
+            )));
+        }
+        take(resolved.clone(), true);
+        given_so_far.push(resolved);
     }
     if select.adapters.is_empty() {
         for builtin in BUILTINS.iter().filter(|b| b.default) {

@@ -38,7 +38,7 @@ pub struct LiveNode {
     pub record: Node,
     /// The folder with its data and logs.
     pub dir: PathBuf,
-    _port: Port,
+    port: Port,
 }
 
 impl LiveNode {
@@ -47,23 +47,36 @@ impl LiveNode {
     /// # Errors
     /// [`ClusterError`], naming the role and the operation.
     pub fn ask(&self, op: &str, params: &Value, deadline: Duration) -> Result<Value, ClusterError> {
-        let fail = |message: String, blame| ClusterError::Node {
+        let fail = |message: String, kind: Option<&str>, blame| ClusterError::Node {
             role: self.record.role.clone(),
             op: op.to_owned(),
             message,
+            kind: kind.map(str::to_owned),
             blame,
         };
         match self.adapter.call(op, params, deadline) {
             Ok(Answer::Result(value)) => Ok(value),
-            Ok(Answer::Error(e)) => Err(fail(
-                format!("{}: {}", e.kind.as_str(), e.message),
-                Blame::Implementation,
-            )),
+            Ok(Answer::Error(e)) => {
+                let kind = e.kind.as_str();
+                Err(fail(
+                    format!("{kind}: {}", e.message),
+                    Some(kind),
+                    Blame::Implementation,
+                ))
+            }
             Ok(Answer::Unsupported(u)) => Err(fail(
                 format!("unsupported: {}", u.reason),
+                None,
                 Blame::Implementation,
             )),
-            Err(fault) => Err(fail(fault.message.clone(), crate::codec::blame(&fault))),
+            Err(fault) => {
+                let kind = crate::codec::fault_kind(&fault);
+                Err(fail(
+                    fault.message.clone(),
+                    Some(kind),
+                    crate::codec::blame(&fault),
+                ))
+            }
         }
     }
 
@@ -95,6 +108,8 @@ pub enum ClusterError {
         op: String,
         /// In the implementation's words.
         message: String,
+        /// The kind of the failure, as the ledger of expected failures knows it.
+        kind: Option<String>,
         /// Whose fault.
         blame: Blame,
     },
@@ -179,10 +194,15 @@ impl Cluster {
             .run
             .folder(recipe.name)
             .map_err(|e| ClusterError::Environment(e.to_string()))?;
-        // It mines its first blocks before the nodes exist: a node fetches every block after its
-        // birth.
-        let chain = Chain::start(recipe.run, recipe.bitcoind, recipe.name)?;
-        let nodes = start_nodes(recipe, &access(chain.info()), &dir)?;
+        // The adapters start beside bitcoind, but it mines its first blocks before the nodes
+        // exist: a node fetches every block after its birth.
+        let (chain, adapters) = std::thread::scope(|scope| {
+            let chain = scope.spawn(|| Chain::start(recipe.run, recipe.bitcoind, recipe.name));
+            let adapters = start_adapters(recipe, &dir);
+            (join(chain), adapters)
+        });
+        let chain = chain?;
+        let nodes = start_nodes(recipe, &access(chain.info()), adapters?)?;
         let mut cluster = Self {
             chain,
             nodes,
@@ -207,7 +227,7 @@ impl Cluster {
     }
 
     fn phase(&mut self, name: &str, since: Instant) {
-        let duration_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = ms(since.elapsed());
         self.phases.push(Phase {
             name: name.into(),
             duration_ms,
@@ -438,6 +458,7 @@ fn open_from(
             role: opener.to_owned(),
             op: "channel.open".into(),
             message: format!("`{outpoint}` is not TXID:VOUT: {e}"),
+            kind: Some("mismatch".into()),
             blame: Blame::Implementation,
         })?);
     }
@@ -464,11 +485,8 @@ fn directions(graph: &Value, ends: [&str; 2]) -> u64 {
         .unwrap_or(0)
 }
 
-fn start_nodes(
-    recipe: &Recipe<'_>,
-    chain: &Value,
-    dir: &Path,
-) -> Result<BTreeMap<String, LiveNode>, ClusterError> {
+/// Starts the adapter of every role; no node exists yet.
+fn start_adapters(recipe: &Recipe<'_>, dir: &Path) -> Result<Vec<LiveNode>, ClusterError> {
     let roles: Vec<&String> = recipe.topology.nodes.keys().collect();
     let ports =
         ports::reserve(roles.len()).map_err(|e| ClusterError::Environment(e.to_string()))?;
@@ -476,19 +494,14 @@ fn start_nodes(
         let threads: Vec<_> = roles
             .into_iter()
             .zip(ports)
-            .map(|(role, port)| {
-                scope.spawn(move || {
-                    start_node(recipe, chain, dir, role, port).map(|node| (role.clone(), node))
-                })
-            })
+            .map(|(role, port)| scope.spawn(move || start_adapter(recipe, dir, role, port)))
             .collect();
         threads.into_iter().map(join).collect()
     })
 }
 
-fn start_node(
+fn start_adapter(
     recipe: &Recipe<'_>,
-    chain: &Value,
     dir: &Path,
     role: &str,
     port: Port,
@@ -508,13 +521,53 @@ fn start_node(
             participant.name
         )));
     };
-    launch.log = Some(node_dir.join("adapter.log"));
+    let log = node_dir.join("adapter.log");
+    launch.log = Some(log.clone());
     let adapter =
         Adapter::start(launch, recipe.limits.clone()).map_err(|fault| ClusterError::Adapter {
             role: role.to_owned(),
             fault: Box::new(fault),
         })?;
-    let wish = &recipe.topology.nodes[role];
+    let version = adapter.hello().implementation.version.clone();
+    Ok(LiveNode {
+        adapter,
+        started: Value::Null,
+        record: Node {
+            role: role.to_owned(),
+            implementation: participant.name.clone(),
+            version,
+            node_id: String::new(),
+            started_ms: ms(clock.elapsed()),
+            log: log.to_string_lossy().into_owned(),
+        },
+        dir: node_dir,
+        port,
+    })
+}
+
+/// Starts the nodes, all at the same time.
+fn start_nodes(
+    recipe: &Recipe<'_>,
+    chain: &Value,
+    adapters: Vec<LiveNode>,
+) -> Result<BTreeMap<String, LiveNode>, ClusterError> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = adapters
+            .into_iter()
+            .map(|node| scope.spawn(move || start_node(recipe, chain, node)))
+            .collect();
+        threads.into_iter().map(join).collect()
+    })
+}
+
+fn start_node(
+    recipe: &Recipe<'_>,
+    chain: &Value,
+    mut node: LiveNode,
+) -> Result<(String, LiveNode), ClusterError> {
+    let clock = Instant::now();
+    let role = node.record.role.clone();
+    let wish = &recipe.topology.nodes[&role];
     let mut options = Map::new();
     if wish.forwards {
         options.insert("forwards".into(), json!(true));
@@ -529,32 +582,22 @@ fn start_node(
     options.insert("announce".into(), json!(announced));
     let params = json!({
         "network": "regtest",
-        "seed": seed(recipe.seed, role),
-        "data_dir": node_dir.join("data"),
+        "seed": seed(recipe.seed, &role),
+        "data_dir": node.dir.join("data"),
         "chain": {"bitcoind": chain},
-        "listen": format!("127.0.0.1:{}", port.number()),
+        "listen": format!("127.0.0.1:{}", node.port.number()),
         "alias": format!("lnconform-{role}"),
         "options": options,
     });
-    let version = adapter.hello().implementation.version.clone();
-    let mut node = LiveNode {
-        adapter,
-        started: Value::Null,
-        record: Node {
-            role: role.to_owned(),
-            implementation: participant.name.clone(),
-            version,
-            node_id: String::new(),
-            started_ms: 0,
-            log: node_dir.join("adapter.log").to_string_lossy().into_owned(),
-        },
-        dir: node_dir,
-        _port: port,
-    };
     node.started = node.ask("node.start", &params, START)?;
-    node.record.node_id = text(&node.started, "node_id", role, "node.start")?.to_owned();
-    node.record.started_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(node)
+    node.record.node_id = text(&node.started, "node_id", &role, "node.start")?.to_owned();
+    // What the adapter and the node took, without the wait for bitcoind in between.
+    node.record.started_ms += ms(clock.elapsed());
+    Ok((role, node))
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A chain as `node.start` takes it.
@@ -587,6 +630,7 @@ fn text<'a>(answer: &'a Value, field: &str, role: &str, op: &str) -> Result<&'a 
         role: role.to_owned(),
         op: op.to_owned(),
         message: format!("the answer has no string `{field}`: {answer}"),
+        kind: Some("mismatch".into()),
         blame: Blame::Implementation,
     })
 }

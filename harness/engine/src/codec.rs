@@ -10,7 +10,6 @@ use lnconform_vectors::bindings::Bindings;
 use lnconform_vectors::case::{Body, Case, Codec};
 use lnconform_vectors::matchers::{Checker, Verdict};
 use std::collections::BTreeMap;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// What came of one unit.
@@ -36,7 +35,7 @@ pub fn run(
     cases: &[Case],
     limits: &Limits,
     stop: &Stop,
-    done: &SyncSender<Done>,
+    mut done: impl FnMut(Done),
 ) {
     let Some(launch) = participant.codec.clone() else {
         return;
@@ -51,20 +50,26 @@ pub fn run(
             }) => (operation.as_str(), input),
             Body::Scenario(_) => ("", &serde_json::Value::Null),
         });
-    // The receiver is gone only when the run has ended, so a failed send loses nothing.
     let late = adapter.batch(requests, WINDOW, limits.codec, |place, answer, duration| {
-        let _ = done.send(Done {
-            unit: units[place].0,
-            answer,
-            duration,
-        });
+        // A stop takes the process away from under its requests: what it cut off is no result.
+        if answer.is_ok() || !stop.is_set() {
+            let unit = units[place].0;
+            done(Done {
+                unit,
+                answer,
+                duration,
+            });
+        }
     });
+    if stop.is_set() {
+        return;
+    }
     // A fault that no unanswered request bears is one result more, of the request it is about or
     // else of the last one.
     for late in late {
         let place = late.index.unwrap_or(units.len() - 1);
         let answer = Err(late.fault);
-        let _ = done.send(Done {
+        done(Done {
             unit: units[place].0,
             answer,
             duration: Duration::ZERO,
@@ -127,14 +132,10 @@ pub fn failure(answer: &Answer, want: &serde_json::Value) -> Failure {
 /// `could-not-run` where it never said hello or does not exist.
 pub fn fault_finding(id: &str, covers: &[String], fault: &Fault, duration: Duration) -> Finding {
     let absent = fault.could_not_run();
-    let kind = match fault.kind {
-        FaultKind::Died | FaultKind::DiedMidLine | FaultKind::ClosedStdout => "crash",
-        FaultKind::Hung => "hang",
-        _ => "protocol",
-    };
+    let kind = Some(fault_kind(fault).to_owned());
     Finding {
         failure: Some(Failure {
-            kind: Some(kind.to_owned()),
+            kind,
             ..Failure::default()
         }),
         outcome: if absent {
@@ -147,6 +148,15 @@ pub fn fault_finding(id: &str, covers: &[String], fault: &Fault, duration: Durat
         log_tail: (!fault.stderr_tail.is_empty()).then(|| fault.stderr_tail.to_string()),
         missing: absent,
         ..Finding::passed(id, covers, duration)
+    }
+}
+
+/// How an adapter broke down, in the words of the ledger.
+pub fn fault_kind(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::Died | FaultKind::DiedMidLine | FaultKind::ClosedStdout => "crash",
+        FaultKind::Hung => "hang",
+        _ => "protocol",
     }
 }
 

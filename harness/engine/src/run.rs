@@ -192,25 +192,17 @@ pub fn run(
             if !units.is_empty() && participant.unavailable.is_none() {
                 let send = send.clone();
                 scope.spawn(move || {
-                    let (done, results) = sync_channel(1024);
-                    // The lane's own channel keeps `Done` free of the other lane's messages.
-                    std::thread::scope(|inner| {
-                        inner.spawn(move || {
-                            codec::run(
-                                participant,
-                                &units,
-                                setup.cases,
-                                &setup.limits,
-                                stop,
-                                &done,
-                            );
-                        });
-                        for result in results {
-                            if send.send(Message::Codec(result)).is_err() {
-                                break;
-                            }
-                        }
-                    });
+                    codec::run(
+                        participant,
+                        &units,
+                        setup.cases,
+                        &setup.limits,
+                        stop,
+                        |done| {
+                            // The receiver is gone only when the run has ended.
+                            let _ = send.send(Message::Codec(done));
+                        },
+                    );
                 });
             }
         }
@@ -360,6 +352,11 @@ struct Tally<'a> {
     repeats: HashMap<(String, String), (u64, u64)>,
     repeated: bool,
     produced: HashSet<SnapshotKey>,
+    /// Snapshots that `stale` tells of already.
+    noted: HashSet<SnapshotKey>,
+    /// What each snapshot was last compared with and what came of it, kept only when checks are
+    /// repeated.
+    compared: HashMap<SnapshotKey, (Value, SnapshotState, Option<String>)>,
     completed: HashSet<(String, Actor)>,
 }
 
@@ -388,6 +385,8 @@ impl<'a> Tally<'a> {
             repeats: HashMap::new(),
             repeated: setup.plan.units.iter().any(|u| u.attempt > 1),
             produced: HashSet::new(),
+            noted: HashSet::new(),
+            compared: HashMap::new(),
             completed: HashSet::new(),
         }
     }
@@ -596,6 +595,11 @@ impl<'a> Tally<'a> {
         value: &Value,
         unit: &Unit,
     ) -> (SnapshotState, Option<String>) {
+        if let Some((seen, state, diff)) = self.compared.get(key)
+            && seen == value
+        {
+            return (*state, diff.clone());
+        }
         let path = self.setup.snapshots.path(key);
         let path = path.display();
         let check = &key.check;
@@ -615,10 +619,15 @@ impl<'a> Tally<'a> {
             }
             Err(e) => (SnapshotState::Changed, None, Some(e.to_string())),
         };
+        // Once for each snapshot, whichever attempt shows it.
         if let Some(note) = note
-            && unit.attempt == 1
+            && self.noted.insert(key.clone())
         {
             self.stale.push(note);
+        }
+        if self.repeated {
+            let compared = (value.clone(), state, diff.clone());
+            self.compared.insert(key.clone(), compared);
         }
         (state, diff)
     }
@@ -724,5 +733,120 @@ pub fn check_requirements(case: &Case) -> Vec<(String, Vec<String>)> {
         Body::Scenario(body) => scenario::checks(case, body)
             .map(|(id, covers)| (id, covers.to_vec()))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lnconform_vectors::case::Codec;
+    use serde_json::json;
+
+    struct NoRequirements;
+
+    impl Requirements for NoRequirements {
+        fn keyword(&self, _: &str) -> Option<crate::record::Keyword> {
+            None
+        }
+    }
+
+    #[derive(Default)]
+    struct States(Vec<SnapshotState>);
+
+    impl Sink for States {
+        fn record(&mut self, record: &Record) {
+            if let Record::Observation(observation) = record {
+                self.0.push(observation.snapshot);
+            }
+        }
+    }
+
+    #[test]
+    fn an_observation_that_changes_in_a_later_attempt_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotStore::open(&dir.path().join("store"));
+        let ledger = Ledger::default();
+        let redactions = Redactions::default();
+        let run_dir = RunDir::create_in(dir.path(), "attempts").unwrap();
+        let participants = [Participant {
+            name: "x".into(),
+            codec: None,
+            node: None,
+            named: false,
+            builtin: true,
+            version: "1".into(),
+            operations: BTreeSet::new(),
+            dialects: BTreeSet::new(),
+            unavailable: None,
+        }];
+        let cases = [Case {
+            id: "a/b".into(),
+            file: "a/b.yaml".into(),
+            line: 1,
+            description: String::new(),
+            spec: None,
+            covers: vec![],
+            tags: vec![],
+            needs: vec![],
+            provenance: None,
+            origin: Origin::BuiltIn,
+            body: Body::Codec(Codec {
+                operation: "op".into(),
+                input: json!({}),
+                expect: Expect::Observe,
+                implementations: vec![],
+                observe: vec![],
+            }),
+        }];
+        let unit = |attempt| Unit {
+            case: 0,
+            who: Who::Implementation(0),
+            attempt,
+            seed: 0,
+        };
+        let plan = Plan {
+            units: (1..=4).map(unit).collect(),
+            ..Plan::default()
+        };
+        let specs = BTreeMap::new();
+        let setup = Setup {
+            cases: &cases,
+            plan: &plan,
+            participants: &participants,
+            requirements: &NoRequirements,
+            ledger: &ledger,
+            snapshots: &snapshots,
+            propose: false,
+            redactions: &redactions,
+            specs: &specs,
+            unfiltered: false,
+            upstream: BTreeSet::new(),
+            today: jiff::civil::date(2026, 1, 1),
+            strict: false,
+            fail_fast: false,
+            jobs: 1,
+            keep: false,
+            limits: Limits::default(),
+            run_dir: &run_dir,
+            problems: vec![],
+            evidence: dir.path().join("evidence"),
+            rerun: String::new(),
+        };
+        let key = SnapshotKey {
+            check: "a/b".into(),
+            who: Actor::Implementation("x".into()),
+            revision: None,
+        };
+        snapshots.bless(&key, "1", "", &json!({"n": 1})).unwrap();
+
+        let mut tally = Tally::new(&setup);
+        let mut states = States::default();
+        for (unit, n) in plan.units.iter().zip([1, 2, 2, 1]) {
+            tally.observe(&cases[0], unit, "a/b", json!({"n": n}), &mut states);
+        }
+        use SnapshotState::{Changed, Same};
+        assert_eq!(states.0, [Same, Changed, Changed, Same]);
+        assert_eq!(tally.stale.len(), 1, "{:?}", tally.stale);
+        assert!(tally.stale[0].contains("the observation changed"));
     }
 }

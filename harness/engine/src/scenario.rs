@@ -1,7 +1,7 @@
 //! The cluster lane: one scenario on one cluster, step by step.
 
 use crate::cluster::{Cluster, ClusterError, OPERATION, Recipe};
-use crate::codec::{failure, fault_finding};
+use crate::codec::{failure, fault_finding, fault_kind};
 use crate::judge::{Finding, answer_value};
 use crate::plan::{Participant, Unit, Who};
 use crate::record::{Blame, Failure, Node, Outcome, Phase};
@@ -73,8 +73,12 @@ pub fn run(
     };
     let mut outcome = Played::default();
     let dir = stage.run.path().join(&name);
-    match Cluster::start(&recipe) {
-        Err(error) => outcome.findings = not_started(case, scenario, &error),
+    let failed = |findings: &[Finding]| findings.iter().any(|f| f.outcome != Outcome::Passed);
+    let tail = match Cluster::start(&recipe) {
+        Err(error) => {
+            outcome.findings = not_started(case, scenario, &error);
+            log_tails(&dir)
+        }
         Ok(mut cluster) => {
             let clock = Instant::now();
             let mut play = Play::new(&cluster, case, scenario);
@@ -88,22 +92,29 @@ pub fn run(
                 duration_ms,
                 id: None,
             });
+            // Before the nodes are stopped, or there would be nothing but how they end.
+            let tail = if failed(&outcome.findings) {
+                log_tails(&dir)
+            } else {
+                String::new()
+            };
             outcome.phases = cluster.stop();
+            tail
         }
-    }
+    };
     for phase in &mut outcome.phases {
         phase.id = Some(case.id.clone());
     }
-    let bad = outcome
-        .findings
-        .iter()
-        .any(|f| f.outcome != Outcome::Passed);
-    if bad && !stage.stop.is_set() {
-        let saved = save_logs(
-            &dir,
-            &stage.evidence.join(file_name(&case.id, unit.attempt)),
-        );
-        let tail = log_tails(&dir);
+    let folders = chain_folders(stage.run.path(), &name);
+    if stage.stop.is_set() {
+        // A stop takes the nodes away from under the steps: what it cut off is no result.
+        outcome.findings.retain(|f| f.outcome == Outcome::Passed);
+    } else if failed(&outcome.findings) {
+        let place = stage.evidence.join(file_name(&case.id, unit.attempt));
+        let mut saved = save_logs(&dir, &place);
+        for folder in &folders {
+            saved.extend(save_logs(folder, &place.join("bitcoind")));
+        }
         for finding in outcome
             .findings
             .iter_mut()
@@ -118,10 +129,28 @@ pub fn run(
         }
     }
     if !stage.keep {
-        // What cannot be removed now goes with the folder of the run.
-        let _ = std::fs::remove_dir_all(&dir);
+        for folder in std::iter::once(&dir).chain(&folders) {
+            // What cannot be removed now goes with the folder of the run.
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
     outcome
+}
+
+/// The folders of a cluster's bitcoind, one for each try to start it.
+fn chain_folders(run: &Path, cluster: &str) -> Vec<PathBuf> {
+    let first = format!("chain-{cluster}");
+    let of_cluster = |name: &str| {
+        name.strip_prefix(&first)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let entries = std::fs::read_dir(run).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .filter(|e| e.file_name().to_str().is_some_and(of_cluster))
+        .map(|e| e.path())
+        .collect();
+    folders.sort();
+    folders
 }
 
 /// Ids and requirements of the checks that a scenario makes.
@@ -143,29 +172,40 @@ pub fn checks<'a>(
         })
 }
 
+/// The checks of a scenario whose cluster did not come up. Where an implementation is to blame
+/// that is one failure, the first check's, and the others were not reached.
 fn not_started(case: &Case, scenario: &Scenario, error: &ClusterError) -> Vec<Finding> {
     let blame = error.blame();
-    let outcome = if blame == Blame::Implementation {
-        Outcome::Failed
-    } else {
-        Outcome::CouldNotRun
+    let message = format!("the cluster did not start: {error}");
+    let finding =
+        |id, covers, outcome| Finding::other(id, covers, outcome, Some(blame), message.as_str());
+    let mut checks = checks(case, scenario);
+    if blame != Blame::Implementation {
+        return checks
+            .map(|(id, covers)| Finding {
+                missing: true,
+                ..finding(id, covers, Outcome::CouldNotRun)
+            })
+            .collect();
+    }
+    let kind = match error {
+        ClusterError::Wait(_) => Some("deadline".into()),
+        ClusterError::Adapter { fault, .. } => Some(fault_kind(fault).to_owned()),
+        ClusterError::Node { kind, .. } => kind.clone(),
+        _ => None,
     };
-    checks(case, scenario)
-        .map(|(id, covers)| Finding {
-            failure: matches!(error, ClusterError::Wait(_)).then(|| Failure {
-                kind: Some("deadline".into()),
-                ..Failure::default()
-            }),
-            missing: outcome == Outcome::CouldNotRun,
-            ..Finding::other(
-                id,
-                covers,
-                outcome,
-                Some(blame),
-                format!("the cluster did not start: {error}"),
-            )
-        })
-        .collect()
+    let first = checks.next().map(|(id, covers)| Finding {
+        failure: Some(Failure {
+            kind,
+            ..Failure::default()
+        }),
+        ..finding(id, covers, Outcome::Failed)
+    });
+    let others = checks.map(|(id, covers)| Finding {
+        message: Some(format!("not reached: {message}")),
+        ..finding(id, covers, Outcome::CouldNotRun)
+    });
+    first.into_iter().chain(others).collect()
 }
 
 struct Play<'a> {
@@ -258,18 +298,28 @@ impl<'a> Play<'a> {
     ) -> Finding {
         let clock = Instant::now();
         let deadline = step.deadline.unwrap_or(OPERATION);
-        let mut pause = Duration::from_millis(20);
+        let mut pause = Duration::from_millis(2);
         loop {
-            let came = self.act(cluster, step, deadline.saturating_sub(clock.elapsed()));
+            // Read before the look, so that there is one at the deadline itself.
+            let left = deadline.saturating_sub(clock.elapsed());
+            // A condition is waited for by asking again and again; the deadline is its own, and
+            // that of a single answer stays what it is.
+            let patience = if step.until && !waits(&step.operation) {
+                OPERATION
+            } else {
+                left
+            };
+            let came = self.act(cluster, step, patience);
             let (finding, answer) = self.judge(step, came, id, covers, clock.elapsed());
             let again = step.until
+                && answer.is_some()
                 && finding.outcome == Outcome::Failed
-                && clock.elapsed() + pause < deadline
+                && !left.is_zero()
                 && !stop.is_set();
             if again {
                 // Between two looks at the condition that the step names.
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(500));
+                std::thread::sleep(pause.min(deadline.saturating_sub(clock.elapsed())));
+                pause = (pause * 3 / 2).min(Duration::from_millis(100));
                 continue;
             }
             if let Some(answer) = answer {
@@ -293,10 +343,7 @@ impl<'a> Play<'a> {
         };
         // Operations that wait learn how long; the harness itself waits a little longer, so
         // that the adapter can say what it saw.
-        let waits = matches!(
-            step.operation.as_str(),
-            "event.next" | "payment.wait" | "htlc.next"
-        );
+        let waits = waits(&step.operation);
         if waits && let Some(map) = params.as_object_mut() {
             let ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
             map.entry("deadline_ms").or_insert(json!(ms));
@@ -388,6 +435,11 @@ impl<'a> Play<'a> {
             self.observations.push((id.to_owned(), picked));
         }
     }
+}
+
+/// Whether an operation waits for something inside the adapter.
+fn waits(operation: &str) -> bool {
+    matches!(operation, "event.next" | "payment.wait" | "htlc.next")
 }
 
 fn act_on_chain(cluster: &mut Cluster, step: &Step, params: &Value) -> Came {
@@ -485,31 +537,166 @@ fn tail(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The last lines of each node's log.
+/// The last lines of each node's log, few enough to fit on a screen together.
 fn log_tails(dir: &Path) -> String {
-    const LINES: usize = 5;
-    let mut text = String::new();
+    const LINES: usize = 10;
+    let text_of = |log: &PathBuf| {
+        let bytes = tail(log, 4096).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let mut nodes: BTreeMap<PathBuf, (PathBuf, String)> = BTreeMap::new();
     for log in logs(dir) {
-        let Ok(bytes) = tail(&log, 4096) else {
+        let name = log.strip_prefix(dir).unwrap_or(&log).to_owned();
+        let Some(node) = name.iter().next().map(PathBuf::from) else {
             continue;
         };
-        let content = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = content.lines().collect();
-        if lines.is_empty() {
-            continue;
-        }
-        let name = log.strip_prefix(dir).unwrap_or(&log);
-        text.push_str(&format!("{}:\n", name.display()));
-        for line in &lines[lines.len().saturating_sub(LINES)..] {
-            text.push_str(&format!("  {line}\n"));
+        // What the adapter says comes first in the order of names, and tells the most in a line.
+        if let Some(text) = (!nodes.contains_key(&node))
+            .then(|| text_of(&log))
+            .flatten()
+        {
+            nodes.insert(node, (name, text));
         }
     }
-    text
+    let each = (LINES / nodes.len().max(1)).saturating_sub(1).max(2);
+    let mut shown = String::new();
+    for (name, text) in nodes.values() {
+        let lines: Vec<&str> = text.lines().collect();
+        shown.push_str(&format!("{}:\n", name.display()));
+        for line in &lines[lines.len().saturating_sub(each)..] {
+            shown.push_str(&format!("  {}\n", line.trim_start()));
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_breaks_the_start_is_one_failure() {
+        let case = Case {
+            id: "keysend/x".into(),
+            file: "x.yaml".into(),
+            line: 1,
+            description: String::new(),
+            spec: None,
+            covers: vec!["a".into()],
+            tags: vec![],
+            needs: vec![],
+            provenance: None,
+            origin: lnconform_vectors::case::Origin::BuiltIn,
+            body: lnconform_vectors::case::Body::Scenario(Scenario {
+                topology: lnconform_vectors::case::Topology {
+                    name: "none".into(),
+                    nodes: BTreeMap::new(),
+                    channels: vec![],
+                    connect: vec![],
+                    ready: vec![],
+                },
+                roles: BTreeMap::new(),
+                steps: ["sent", "received", "paid"].map(step).into(),
+            }),
+        };
+        let lnconform_vectors::case::Body::Scenario(scenario) = &case.body else {
+            unreachable!()
+        };
+        let outcomes = |error: &ClusterError| {
+            let findings = not_started(&case, scenario, error);
+            findings
+                .into_iter()
+                .map(|f| (f.id, f.outcome, f.failure.and_then(|f| f.kind), f.missing))
+                .collect::<Vec<_>>()
+        };
+        let broke = ClusterError::Node {
+            role: "payer".into(),
+            op: "channel.open".into(),
+            message: "was ended by signal 9".into(),
+            kind: Some("crash".into()),
+            blame: Blame::Implementation,
+        };
+        let crash = Some("crash".to_owned());
+        assert_eq!(
+            outcomes(&broke),
+            [
+                (
+                    "keysend/x#received".to_owned(),
+                    Outcome::Failed,
+                    crash,
+                    false
+                ),
+                (
+                    "keysend/x#paid".to_owned(),
+                    Outcome::CouldNotRun,
+                    None,
+                    false
+                ),
+            ]
+        );
+        // Without bitcoind, nothing can be said of anybody.
+        let none = ClusterError::Environment("no port".into());
+        let lacking = |id: &str| (id.to_owned(), Outcome::CouldNotRun, None, true);
+        assert_eq!(
+            outcomes(&none),
+            ["keysend/x#received", "keysend/x#paid"].map(lacking)
+        );
+    }
+
+    /// A step that asserts something, unless it sends.
+    fn step(name: &str) -> Step {
+        Step {
+            name: name.into(),
+            on: "payer".into(),
+            operation: "x".into(),
+            with: json!({}),
+            bind: None,
+            deadline: None,
+            until: false,
+            expect: (name != "sent").then(|| Expect::Result(json!({}))),
+            observe: vec![],
+            covers: vec![],
+            line: 1,
+        }
+    }
+
+    #[test]
+    fn the_tail_has_every_node_and_fits_on_a_screen() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        for role in ["payee", "payer"] {
+            let lines: String = (1..=20).map(|n| format!("  {role} {n}\n")).collect();
+            write(&format!("{role}/adapter.log"), &lines);
+            write(
+                &format!("{role}/data/node.log"),
+                "more than the adapter says",
+            );
+        }
+        write("forwarder/adapter.log", "");
+        write("forwarder/data/node.log", "only this\n");
+        assert_eq!(
+            log_tails(dir.path()),
+            "forwarder/data/node.log:\n  only this\n\
+             payee/adapter.log:\n  payee 19\n  payee 20\n\
+             payer/adapter.log:\n  payer 19\n  payer 20\n"
+        );
+        assert_eq!(log_tails(&dir.path().join("none")), "");
+    }
+
+    #[test]
+    fn a_cluster_s_chains_are_its_own() {
+        let run = tempfile::tempdir().unwrap();
+        for name in ["chain-c1", "chain-c1.2", "chain-c11", "c1"] {
+            std::fs::create_dir(run.path().join(name)).unwrap();
+        }
+        let names = ["chain-c1", "chain-c1.2"].map(|n| run.path().join(n));
+        assert_eq!(chain_folders(run.path(), "c1"), names);
+    }
 
     #[test]
     fn ids_become_file_names() {

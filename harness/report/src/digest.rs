@@ -10,6 +10,9 @@ pub(crate) const KEPT: usize = 1000;
 /// Warnings and disagreements that are kept.
 const LISTED: usize = 200;
 
+/// Reasons for checks that could not run that are kept.
+const REASONS: usize = 20;
+
 /// Checks of one implementation, or of one choice of roles, each in exactly one column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -95,6 +98,9 @@ pub(crate) struct Digest {
     pub disagreements: Vec<String>,
     pub disagreed: u64,
     pub snapshots: Snapshots,
+    /// Why checks could not run that nobody asked for by name, with how many of them; at most
+    /// [`REASONS`].
+    pub not_run: Vec<(String, u64)>,
     /// Milliseconds by phase, in the order in which they were met.
     pub phases: Vec<(String, u64)>,
     pub summary: Option<Summary>,
@@ -128,6 +134,22 @@ impl Digest {
             })
     }
 
+    /// What is missing, in a line each, with what to type: implementations that are not installed,
+    /// and other reasons (no bitcoind) why checks could not run.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = String> {
+        let absent = self
+            .absent()
+            .map(|(name, reason)| format!("{name}: {reason}"));
+        // The checks of what is absent have its reason, which is told already.
+        let told = |why: &str| self.absent().any(|(_, reason)| reason == why);
+        let others = self
+            .not_run
+            .iter()
+            .filter(move |(why, _)| !told(why))
+            .map(|(why, n)| format!("{why} ({} could not run)", crate::text::count(*n, "check")));
+        absent.chain(others)
+    }
+
     /// What is stale, and what is flaky, of the notes of the summary.
     pub(crate) fn notes(&self) -> (Vec<&str>, Vec<&str>) {
         let notes = self
@@ -136,6 +158,14 @@ impl Digest {
             .flat_map(|s| &s.notes)
             .map(String::as_str);
         notes.partition(|n| !n.starts_with("flaky:"))
+    }
+
+    fn could_not_run(&mut self, why: &str) {
+        if let Some((_, n)) = self.not_run.iter_mut().find(|(known, _)| known == why) {
+            *n += 1;
+        } else if self.not_run.len() < REASONS {
+            self.not_run.push((why.to_owned(), 1));
+        }
     }
 
     /// Why the run ended as it did, in a sentence.
@@ -153,6 +183,7 @@ impl Digest {
                 crate::text::count(summary.stale, "case")
             ),
             4 => "nothing passed or failed".to_owned(),
+            5 if c.missing == 0 => "something beside the checks failed on this machine".to_owned(),
             5 => "something that was asked for by name could not run".to_owned(),
             6 => "a fault of the harness; please report it with the result file".to_owned(),
             130 => "stopped by the user".to_owned(),
@@ -168,9 +199,14 @@ impl Sink for Digest {
             Record::Run(run) => self.header = Some(run.clone()),
             Record::Check(check) => {
                 self.counters.check(check);
-                match self.rows.get_mut(&check.who()) {
-                    Some(row) => row.add(check),
-                    None => self.rows.entry(check.who()).or_default().add(check),
+                let mut who = check.who();
+                if who.is_empty() {
+                    // A file that could not be read as what its name says.
+                    who.push_str("(nobody)");
+                }
+                self.rows.entry(who).or_default().add(check);
+                if check.outcome == Outcome::CouldNotRun && check.expected {
+                    self.could_not_run(check.message.as_deref().unwrap_or("nobody said why"));
                 }
                 if !check.expected && self.unexpected.len() < KEPT {
                     self.unexpected.push((**check).clone());

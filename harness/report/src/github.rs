@@ -259,12 +259,9 @@ fn markdown(digest: &Digest) -> String {
         let lines = notes.iter().take(LISTED).map(|n| code(n)).collect();
         section(heading, lines, notes.len() as u64);
     }
-    let absent: Vec<String> = digest
-        .absent()
-        .map(|(name, why)| format!("{}: {}", code(name), code(why)))
-        .collect();
-    let count = absent.len() as u64;
-    section("Not installed", absent, count);
+    let missing: Vec<String> = digest.missing().map(|line| code(&line)).collect();
+    let count = missing.len() as u64;
+    section("Missing", missing, count);
     text
 }
 

@@ -124,6 +124,12 @@ fn summary(digest: &Digest, results: Option<&Path>) -> Value {
         .map(|(name, reason)| json!({"name": name, "reason": reason}))
         .collect();
     object.insert("not_installed".into(), Value::Array(absent));
+    let not_run: Vec<Value> = digest
+        .not_run
+        .iter()
+        .map(|(reason, checks)| json!({"reason": reason, "checks": checks}))
+        .collect();
+    object.insert("not_run".into(), Value::Array(not_run));
     let phases: Map<String, Value> = digest
         .phases
         .iter()

@@ -454,9 +454,9 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
         let line = format!("time       {}", parts.collect::<Vec<_>>().join(", "));
         let _ = writeln!(text, "{}", cut(&line, style.width.max(140)));
     }
-    for (name, reason) in digest.absent() {
+    for missing in digest.missing() {
         // Whole, since it holds the command to type.
-        let _ = writeln!(text, "missing    {}: {}", clean(name), clean(reason));
+        let _ = writeln!(text, "missing    {}", clean(&missing));
     }
     let (stale, flaky) = digest.notes();
     for (heading, notes) in [("stale, changed or missing", stale), ("flaky", flaky)] {

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// A name that nobody should be able to use.
 const HOSTILE: &str = "<script>\u{1b}[31m`x`|::error::\u{202e}";
 
+/// Why an implementation is not there.
+const NO_LND: &str = "no lnd found; install it with `lnconform install lnd`";
+
 /// Screens lie beside the other snapshots of the project.
 macro_rules! screen {
     ($name:expr, $text:expr) => {
@@ -161,7 +164,14 @@ fn everything() -> Vec<Record> {
         rerun: Some("lnconform run 'bolt12/offer/mended' --adapter ldk-0.2".into()),
         ..check("bolt12/offer/mended", "ldk-0.2", Outcome::Passed)
     };
-    let absent = check("bolt12/offer/known", "lnd", Outcome::CouldNotRun);
+    let absent = Check {
+        message: Some(NO_LND.into()),
+        ..check("bolt12/offer/known", "lnd", Outcome::CouldNotRun)
+    };
+    let no_chain = Check {
+        message: Some("bitcoind is not installed: `lnconform install bitcoind` installs it".into()),
+        ..check("keysend/forwarded#paid", "ldk-node", Outcome::CouldNotRun)
+    };
     let checks = [
         check("bolt12/offer/minimal", "reference", Outcome::Passed),
         check("bolt12/offer/minimal", "ldk-0.2", Outcome::Passed),
@@ -171,17 +181,14 @@ fn everything() -> Vec<Record> {
         warned,
         known,
         absent,
+        no_chain,
         scenario(),
         hostile(),
     ];
     let mut records = vec![head(vec![
         implementation("reference", "0.1.0", None),
         implementation("ldk-0.2", "0.2.1", None),
-        implementation(
-            "lnd",
-            "",
-            Some("no lnd found; install it with `lnconform install lnd`"),
-        ),
+        implementation("lnd", "", Some(NO_LND)),
         implementation(HOSTILE, HOSTILE, None),
     ])];
     let mut counters = Counters::default();

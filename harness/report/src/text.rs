@@ -33,7 +33,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 
 /// Makes JSON text safe in the same way and leaves its meaning as it is: such characters stand
 /// only inside strings, where `\u` and four digits say the same.
-pub(crate) fn clean_json(text: &str) -> String {
+pub fn clean_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

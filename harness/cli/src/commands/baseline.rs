@@ -55,9 +55,19 @@ fn rewrite(file: &BaselineFile, changed: Changed, nothing: &str) -> Done {
     Ok(0)
 }
 
+fn existing(file: &BaselineFile) -> Result<String, Failure> {
+    if !file.output.exists() {
+        return Err(Failure::usage(format!(
+            "{} does not exist; `lnconform baseline init` writes it, -o names another",
+            file.output.display()
+        )));
+    }
+    Ok(lnconform_yaml::read(&file.output)?)
+}
+
 /// Adds what is new.
 pub fn update(file: &BaselineFile) -> Done {
-    let text = lnconform_yaml::read(&file.output)?;
+    let text = existing(file)?;
     // Entries of the run's other ledgers are not repeated.
     let known = Ledger::find::<&Path>(&[], Path::new(""))?;
     let changed = baseline::update(&file.output, &text, &known, &file.results, ledger::today())
@@ -71,7 +81,7 @@ pub fn update(file: &BaselineFile) -> Done {
 
 /// Removes what nothing matches.
 pub fn prune(file: &BaselineFile) -> Done {
-    let text = lnconform_yaml::read(&file.output)?;
+    let text = existing(file)?;
     let changed = baseline::prune(&file.output, &text, &file.results).map_err(failed)?;
     rewrite(
         file,

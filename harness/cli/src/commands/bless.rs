@@ -7,6 +7,7 @@ use lnconform_engine::filter::Filters;
 use lnconform_engine::snapshot::{self, SnapshotStore};
 use lnconform_vectors::case::Origin;
 use std::collections::HashMap;
+use std::path::Path;
 
 /// Writes the snapshots that the filters take.
 pub fn bless(args: &BlessArgs) -> Done {
@@ -21,27 +22,37 @@ pub fn bless(args: &BlessArgs) -> Done {
         .collect();
     let vector = |id: &str| files.get(id.split('#').next().unwrap_or(id));
     let builtin = |name: &String| lnconform_adapters::registry::builtin(name).is_some();
-    let store = SnapshotStore::open(&args.snapshots);
-    // The built-in store holds built-in implementations on this repository's vectors.
+    let folder = args
+        .snapshots
+        .as_deref()
+        .unwrap_or(Path::new("tests/snapshots"));
+    let store = SnapshotStore::open(folder);
     let mut matched = false;
     let blessed = snapshot::bless(
         &store,
         &args.results,
         |o| {
+            // The built-in store holds built-in implementations on this repository's vectors.
             let ours = vector(&o.id).is_some()
                 && o.implementation.iter().all(builtin)
                 && o.roles.iter().flat_map(|r| r.values()).all(builtin);
-            let wanted = ours && filters.matches(&o.id);
+            let wanted = (ours || args.snapshots.is_some()) && filters.matches(&o.id);
             matched |= wanted;
             wanted
         },
         |id| vector(id).cloned().unwrap_or_default(),
     )?;
     if !matched {
-        return Err(Failure::usage(format!(
-            "nothing in {} matches; `lnconform run` with the same filter first",
-            args.results.display()
-        )));
+        let results = args.results.display();
+        return Err(Failure::usage(match args.snapshots {
+            Some(_) => {
+                format!("nothing in {results} matches; `lnconform run` with the same filter first")
+            }
+            None => format!(
+                "nothing in {results} that is kept here matches; `lnconform run` with the same filter \
+                 first, or name a store of your own with --snapshots DIR"
+            ),
+        }));
     }
     for path in &blessed.written {
         print(path.display());

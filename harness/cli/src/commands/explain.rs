@@ -1,6 +1,7 @@
 //! `explain`: a check or a requirement, with all that is known of it.
 
 use crate::args::ExplainArgs;
+use crate::commands::run::quoted;
 use crate::failure::{Done, Failure, print};
 use crate::world::World;
 use lnconform_engine::record::{Check, Record};
@@ -47,10 +48,9 @@ pub fn explain(args: &ExplainArgs) -> Done {
         .filter(|c| c.id == vector || c.id.split('?').next() == Some(vector))
         .collect();
     let Some(first) = known.first() else {
-        let ids = world.set.cases.iter().map(|c| c.id.as_str());
-        let near = lnconform_yaml::suggest(&args.id, ids)
-            .or_else(|| world.catalogue.nearest(&args.id))
-            .map(|n| format!("; did you mean `{n}`?"));
+        let checks = world.set.cases.iter().map(|c| c.id.as_str());
+        let ids = checks.chain(world.catalogue.entries().map(|e| e.id.as_str()));
+        let near = lnconform_yaml::suggest(&args.id, ids).map(|n| format!("; did you mean `{n}`?"));
         return Err(Failure::usage(format!(
             "`{}` is neither a check nor a requirement{}",
             args.id,
@@ -86,7 +86,18 @@ pub fn explain(args: &ExplainArgs) -> Done {
             print(format!("  {line}"));
         }
     }
-    print(format!("run it: lnconform run '{}'", args.id));
+    let specs = specs.map(|dir| format!(" --specs {}", quoted(dir)));
+    let vectors = args
+        .vectors
+        .iter()
+        .map(|dir| format!(" --vectors {}", quoted(dir)));
+    let slow = first
+        .tags
+        .iter()
+        .any(|t| t == "slow")
+        .then(|| " --slow".to_owned());
+    let options: String = specs.into_iter().chain(vectors).chain(slow).collect();
+    print(format!("run it: lnconform run '{}'{options}", args.id));
     outcomes(&args.results, |c| {
         c.id == args.id || c.id.split(['#', '?']).next() == Some(&args.id)
     });

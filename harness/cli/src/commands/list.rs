@@ -2,7 +2,7 @@
 
 use crate::args::{ListArgs, TextOrJson};
 use crate::config::Config;
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print, print_json};
 use crate::world::{World, merge, participants, selection};
 use lnconform_adapters::Limits;
 use lnconform_engine::plan::{Participant, Plan, plan};
@@ -20,6 +20,31 @@ pub fn list(args: &ListArgs) -> Done {
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
     show(&world.set.cases, &people, &plan, args.format);
     Ok(0)
+}
+
+/// Says what was selected and will not run.
+pub fn left_out(plan: &Plan) {
+    match plan.slow_left_out {
+        0 => {}
+        1 => note("1 slow vector is left out: `--slow` takes it"),
+        n => note(format!(
+            "{n} slow vectors are left out: `--slow` takes them"
+        )),
+    }
+    let some = plan.nobody.iter().take(3).map(|id| format!("`{id}`"));
+    let some = some.collect::<Vec<_>>().join(", ");
+    match plan.nobody.len() {
+        0 => {}
+        1 => note(format!(
+            "1 vector is left out, since nobody who takes part can take it: {some}"
+        )),
+        n => {
+            let more = if n > 3 { ", …" } else { "" };
+            note(format!(
+                "{n} vectors are left out, since nobody who takes part can take them: {some}{more}"
+            ));
+        }
+    }
 }
 
 /// A line for each check, or one JSON object.
@@ -47,15 +72,10 @@ pub fn show(cases: &[Case], people: &[Participant], plan: &Plan, format: TextOrJ
         }
     }
     match format {
-        TextOrJson::Json => print(json!({"checks": list})),
+        TextOrJson::Json => print_json(&json!({"checks": list}).to_string()),
         TextOrJson::Text => {
-            eprintln!("{checks} checks");
-            if plan.slow_left_out > 0 {
-                eprintln!(
-                    "{} slow vectors are left out: `--slow` takes them",
-                    plan.slow_left_out
-                );
-            }
+            note(format!("{checks} checks"));
+            left_out(plan);
         }
     }
 }

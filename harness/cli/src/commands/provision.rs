@@ -1,9 +1,9 @@
 //! `install` and `doctor`.
 
 use crate::args::{DoctorArgs, InstallArgs, TextOrJson};
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, print, print_json};
 use crate::guard::{Guard, draw_id};
-use lnconform_regtest::provision;
+use lnconform_regtest::provision::{self, ProgramError, ProvisionError};
 use lnconform_report::Progress;
 use serde_json::json;
 use std::time::Instant;
@@ -23,8 +23,13 @@ pub fn install(args: &InstallArgs) -> Done {
     let _guard = Guard::start(&draw_id())?;
     for name in names {
         let mut lines = Lines::with(Progress::new(0));
-        let found = provision::install(name, args.apt, &mut |p| lines.tell(&p))
-            .map_err(Failure::environment)?;
+        let found =
+            provision::install(name, args.apt, &mut |p| lines.tell(&p)).map_err(|e| match e {
+                // The version table has no such thing.
+                ProvisionError::NoSuchVersion { .. }
+                | ProvisionError::Program(ProgramError::Unknown { .. }) => Failure::usage(e),
+                other => Failure::environment(other),
+            })?;
         print(format!(
             "{} {} at {} ({})",
             found.name,
@@ -107,7 +112,7 @@ pub fn doctor(args: &DoctorArgs) -> Done {
         for program in &programs {
             list.push(serde_json::to_value(program).map_err(Failure::harness)?);
         }
-        print(json!({"implementations": list, "problems": problems}));
+        print_json(&json!({"implementations": list, "problems": problems}).to_string());
         return Ok(0);
     }
     for builtin in builtins {

@@ -3,14 +3,13 @@
 use crate::args::{LaneArg, RunArgs, TextOrJson};
 use crate::commands::{list, provision as installing, report::Screen};
 use crate::config::Config;
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Failure, note};
 use crate::guard::{Guard, draw, draw_id};
 use crate::world::{Keywords, World, merge, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
-use lnconform_engine::record::Record;
-use lnconform_engine::record::Run;
+use lnconform_engine::record::{Record, Run, Summary};
 use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
 use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
 use lnconform_engine::snapshot::SnapshotStore;
@@ -47,9 +46,11 @@ pub fn run(args: &RunArgs) -> Done {
         list::show(&world.set.cases, &people, &plan, TextOrJson::Text);
         return Ok(exit::OK);
     }
+    list::left_out(&plan);
     if args.keep {
         run_dir.keep();
-        eprintln!("lnconform: clusters stay in {}", run_dir.path().display());
+        let folder = run_dir.path().display();
+        note(format!("lnconform: clusters stay in {folder}"));
     }
     ledger.set_versions(
         people
@@ -97,6 +98,7 @@ pub fn run(args: &RunArgs) -> Done {
         problems: world
             .problems
             .iter()
+            .filter(|p| select.lane != Some(LaneArg::Cluster) && selection.filters.matches(&p.id))
             .map(|p| (p.id.clone(), format!("{}: {}", p.file, p.message)))
             .collect(),
         today,
@@ -114,17 +116,26 @@ pub fn run(args: &RunArgs) -> Done {
         screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue),
     };
     let summary = engine::run(&setup, bitcoind, header, &mut out, &guard.stop);
+    let Out { file, mut screen } = out;
+    let written = file.finish();
+    // By the precedence of the codes: what is missing goes before what is stale.
+    let code = match (&written, summary.exit_code) {
+        (Err(e), exit::OK | exit::STALE | exit::NOTHING) => e.exit_code(),
+        (_, code) => code,
+    };
+    if code != summary.exit_code {
+        screen.record(&Record::Summary(Summary {
+            exit_code: code,
+            ..summary
+        }));
+    }
     // A terminal that has gone away changes no verdict.
-    let _ = out.screen.finish();
-    match out.file.finish() {
-        Ok(_) => Ok(summary.exit_code),
+    let _ = screen.finish();
+    match written {
+        Ok(_) => Ok(code),
         // Every result was shown; only the file is incomplete.
         Err(e) => Err(Failure {
-            code: match summary.exit_code {
-                // By the precedence of the codes: what is missing goes before what is stale.
-                exit::OK | exit::STALE | exit::NOTHING => e.exit_code(),
-                worse => worse,
-            },
+            code,
             lines: vec![e.to_string()],
         }),
     }
@@ -209,18 +220,20 @@ fn evidence(results: &Path, run: &str) -> PathBuf {
         .join(run)
 }
 
+/// A path as a word for the shell.
+pub fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 /// What a rerun needs beside the check and who it runs on.
 fn rerun(args: &RunArgs, specs: &Option<PathBuf>, vectors: &[PathBuf], seed: u64) -> String {
     let mut words = String::new();
-    let quoted = |path: &Path| {
-        let text = path.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        if text.chars().all(plain) {
-            text.into_owned()
-        } else {
-            format!("'{}'", text.replace('\'', "'\\''"))
-        }
-    };
     if let Some(dir) = specs {
         words.push_str(&format!(" --specs {}", quoted(dir)));
     }
@@ -230,8 +243,18 @@ fn rerun(args: &RunArgs, specs: &Option<PathBuf>, vectors: &[PathBuf], seed: u64
     for file in &args.expectations {
         words.push_str(&format!(" --expectations {}", quoted(file)));
     }
+    if let Some(dir) = &args.snapshots {
+        words.push_str(&format!(" --snapshots {}", quoted(dir)));
+    }
     if args.strict {
         words.push_str(" --strict");
+    }
+    // By its id alone, a slow vector is left out.
+    if args.select.slow || args.select.tags.iter().any(|t| t == "slow") {
+        words.push_str(" --slow");
+    }
+    if let Some(day) = &args.today {
+        words.push_str(&format!(" --today {day}"));
     }
     format!("{words} --seed {seed}")
 }

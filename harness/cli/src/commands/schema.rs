@@ -1,7 +1,7 @@
 //! `schema`: JSON Schemas for editors and other programs.
 
 use crate::args::{SchemaArgs, SchemaName};
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, print_json};
 
 /// Prints one.
 pub fn schema(args: &SchemaArgs) -> Done {
@@ -14,6 +14,6 @@ pub fn schema(args: &SchemaArgs) -> Done {
         SchemaName::Expectations => lnconform_engine::ledger::schema(),
         SchemaName::Catalogue => lnconform_spec::catalogue::schema(),
     };
-    print(serde_json::to_string_pretty(&schema).map_err(Failure::harness)?);
+    print_json(&serde_json::to_string_pretty(&schema).map_err(Failure::harness)?);
     Ok(0)
 }

@@ -1,7 +1,7 @@
 //! `spec …`: catalogues against runs and upstream's vectors.
 
 use crate::args::TextOrJson;
-use crate::failure::{Done, Failure, print};
+use crate::failure::{Done, Failure, note, print, print_json};
 use lnconform_engine::record::{Outcome, Record};
 use lnconform_engine::results;
 use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
@@ -18,11 +18,17 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
         )));
     }
     let mut emitted: Vec<(String, Vec<String>, Outcome)> = Vec::new();
-    results::visit(file, |record| {
+    let end = results::visit(file, |record| {
         if let Record::Check(check) = record {
             emitted.push((check.id, check.requirements, check.outcome));
         }
     })?;
+    if end.cut || end.unfinished {
+        let file = file.display();
+        note(format!(
+            "{file}: the run was ended before its end, so there may be more"
+        ));
+    }
     let emitted = emitted
         .iter()
         .map(|(check, requirements, outcome)| Emitted {
@@ -35,7 +41,9 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
         coverage.requirements.retain(|r| specs.contains(&r.spec));
     }
     match format {
-        TextOrJson::Json => print(serde_json::to_string(&coverage).map_err(Failure::harness)?),
+        TextOrJson::Json => {
+            print_json(&serde_json::to_string(&coverage).map_err(Failure::harness)?);
+        }
         TextOrJson::Text => print(coverage.table()),
     }
     Ok(0)
