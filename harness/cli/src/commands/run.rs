@@ -35,6 +35,8 @@ pub fn run(args: &RunArgs) -> Done {
     let id = draw_id();
     let limits = Limits::default();
     let selection = selection(&select, seed)?;
+    // What was asked for and does not exist is told before anything is started.
+    plan(&world.set.cases, &[], &selection).map_err(Failure::usage)?;
 
     // From here on processes are started: they, and the folder, go when this process goes.
     let guard = Guard::start(&id)?;
