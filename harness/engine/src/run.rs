@@ -71,6 +71,8 @@ pub struct Setup<'a> {
     pub plan: &'a Plan,
     /// Who takes part, introduced by [`introduce`].
     pub participants: &'a [Participant],
+    /// Who answers the steps of scenarios on `codec`; see [`Stage::oracle`].
+    pub oracle: Option<&'a Participant>,
     /// Keywords of requirements.
     pub requirements: &'a dyn Requirements,
     /// Expected failures.
@@ -296,6 +298,7 @@ fn cluster_lane(
         run: setup.run_dir,
         bitcoind: &bitcoind,
         participants: setup.participants,
+        oracle: setup.oracle,
         limits: &setup.limits,
         stop,
         evidence: &setup.evidence,
@@ -406,6 +409,7 @@ impl<'a> Tally<'a> {
                 expected: true,
                 warning: false,
                 flaky: false,
+                simulation: false,
                 blame: Some(Blame::Environment),
                 requirements: Vec::new(),
                 keyword: None,

@@ -94,6 +94,8 @@ pub(crate) struct Digest {
     /// One line each; at most [`LISTED`].
     pub disagreements: Vec<String>,
     pub disagreed: u64,
+    /// Checks of simulations that passed or failed.
+    pub simulations: u64,
     pub snapshots: Snapshots,
     /// Milliseconds by phase, in the order in which they were met.
     pub phases: Vec<(String, u64)>,
@@ -171,6 +173,9 @@ impl Sink for Digest {
                 match self.rows.get_mut(&check.who()) {
                     Some(row) => row.add(check),
                     None => self.rows.entry(check.who()).or_default().add(check),
+                }
+                if check.simulation && matches!(check.outcome, Outcome::Passed | Outcome::Failed) {
+                    self.simulations += 1;
                 }
                 if !check.expected && self.unexpected.len() < KEPT {
                     self.unexpected.push((**check).clone());
