@@ -1,6 +1,7 @@
 //! Implementations: the built-in ones as data, and foreign ones from the command line.
 
 use crate::launch::Launch;
+use lnconform_regtest::provision::{Lookup, Provisioner, install_line};
 use std::path::{Path, PathBuf};
 
 /// What an adapter process does.
@@ -17,6 +18,8 @@ pub enum Kind {
 pub enum Start {
     /// This program, run again with these arguments.
     SelfExec(&'static [&'static str]),
+    /// What is installed under this name of the version table.
+    Installed(&'static str),
 }
 
 /// One process of an implementation.
@@ -69,6 +72,17 @@ pub const BUILTINS: &[Builtin] = &[
         language: "Rust",
         default: true,
         needs: &[],
+    },
+    Builtin {
+        name: "draft-py",
+        about: "our own drafts, written a second time from their text",
+        processes: &[Process {
+            kind: Kind::Codec,
+            start: Start::Installed("draft-py"),
+        }],
+        language: "Python",
+        default: true,
+        needs: &["draft-py"],
     },
     Builtin {
         name: "ldk-0.2",
@@ -127,6 +141,12 @@ pub enum RegistryError {
     #[error("the command `{0}` cannot be split into words: a quote or a backslash is left open")]
     Quotes(String),
 }
+
+/// Why a built-in implementation cannot be started here, and what to type; exit code 5 where it was
+/// asked for by name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotInstalled(String);
 
 fn suggestion(near: Option<&str>) -> String {
     near.map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"))
@@ -191,21 +211,64 @@ impl Resolved {
             .map(|b| b.processes.iter().any(|p| p.kind == kind))
     }
 
+    /// What it needs of the version table and does not find, with what to type.
+    ///
+    /// # Errors
+    /// [`NotInstalled`] for the first of them. A foreign one needs nothing.
+    pub fn installed(&self, host: &Provisioner) -> Result<(), NotInstalled> {
+        for name in self.builtin().map_or(&[][..], |b| b.needs) {
+            let found = match host.find(name) {
+                Ok(Lookup::Found(found)) => found,
+                Ok(Lookup::Missing(missing)) => return Err(NotInstalled(missing.to_string())),
+                Err(error) => return Err(NotInstalled(error.to_string())),
+            };
+            // The version of an implementation that is one program is that program's.
+            if let Some(wanted) = &self.version
+                && *name == self.name
+                && *wanted != found.version.to_string()
+            {
+                return Err(NotInstalled(format!(
+                    "{} is not to be had here: `{}` installs {}",
+                    self.row(),
+                    install_line(name),
+                    found.version
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// How its process of that kind is started; `None` when a built-in one has none. A foreign
     /// adapter is one command for both kinds.
     ///
-    /// `this` is the path of this program, `run` the run's id.
-    pub fn launch(&self, kind: Kind, this: &Path, run: &str, seed: u64) -> Option<Launch> {
+    /// `this` is the path of this program, `run` the run's id. One that is not
+    /// [installed](Self::installed) has a launch that finds no program: it is planned, and shown as
+    /// not installed.
+    pub fn launch(
+        &self,
+        kind: Kind,
+        this: &Path,
+        host: &Provisioner,
+        run: &str,
+        seed: u64,
+    ) -> Option<Launch> {
         let (program, args) = match &self.how {
             How::Command { program, args } => (program.clone(), args.clone()),
-            How::Builtin(builtin) => {
-                let Start::SelfExec(args) =
-                    builtin.processes.iter().find(|p| p.kind == kind)?.start;
-                (
+            How::Builtin(builtin) => match builtin.processes.iter().find(|p| p.kind == kind)?.start
+            {
+                Start::SelfExec(args) => (
                     this.to_owned(),
                     args.iter().map(|&a| a.to_owned()).collect(),
-                )
-            }
+                ),
+                Start::Installed(name) => match host.find(name) {
+                    Ok(Lookup::Found(found)) => {
+                        let (program, args) = found.command();
+                        let args = args.iter().map(|a| a.to_string_lossy().into_owned());
+                        (program, args.collect())
+                    }
+                    Ok(Lookup::Missing(_)) | Err(_) => (PathBuf::from(name), Vec::new()),
+                },
+            },
         };
         Some(Launch {
             args,
@@ -217,17 +280,23 @@ impl Resolved {
 
     /// How every process of it is started, with its kind: what `adapter check` goes through. The
     /// kind is `None` for a foreign one.
-    pub fn launches(&self, this: &Path, run: &str, seed: u64) -> Vec<(Option<Kind>, Launch)> {
+    pub fn launches(
+        &self,
+        this: &Path,
+        host: &Provisioner,
+        run: &str,
+        seed: u64,
+    ) -> Vec<(Option<Kind>, Launch)> {
         match self.builtin() {
             None => self
-                .launch(Kind::Codec, this, run, seed)
+                .launch(Kind::Codec, this, host, run, seed)
                 .map(|l| (None, l))
                 .into_iter()
                 .collect(),
             Some(builtin) => builtin
                 .processes
                 .iter()
-                .filter_map(|p| Some((Some(p.kind), self.launch(p.kind, this, run, seed)?)))
+                .filter_map(|p| Some((Some(p.kind), self.launch(p.kind, this, host, run, seed)?)))
                 .collect(),
         }
     }
@@ -316,17 +385,27 @@ mod tests {
 
     const THIS: &str = "/bin/lnconform";
 
+    /// A machine on which nothing is installed.
+    fn bare() -> Provisioner {
+        Provisioner::new("/nonexistent", "", [])
+    }
+
     #[test]
     fn every_builtin_can_be_launched_and_is_named_once() {
         for b in BUILTINS {
             let resolved = resolve(b.name).unwrap();
-            let launches = resolved.launches(Path::new(THIS), "r", 1);
+            let launches = resolved.launches(Path::new(THIS), &bare(), "r", 1);
             assert_eq!(launches.len(), b.processes.len());
             for (kind, launch) in launches {
                 let kind = kind.unwrap();
                 assert_eq!(resolved.has(kind), Some(true));
-                assert_eq!(launch.program, Path::new(THIS));
-                assert_eq!(launch.args, ["adapter", b.name]);
+                match b.processes.iter().find(|p| p.kind == kind).unwrap().start {
+                    Start::SelfExec(_) => {
+                        assert_eq!(launch.program, Path::new(THIS));
+                        assert_eq!(launch.args, ["adapter", b.name]);
+                    }
+                    Start::Installed(name) => assert!(b.needs.contains(&name)),
+                }
                 assert_eq!(b.processes.iter().filter(|p| p.kind == kind).count(), 1);
             }
             assert_eq!(BUILTINS.iter().filter(|o| o.name == b.name).count(), 1);
@@ -335,9 +414,48 @@ mod tests {
         assert!(
             resolve("ldk-node")
                 .unwrap()
-                .launch(Kind::Codec, Path::new(THIS), "r", 1)
+                .launch(Kind::Codec, Path::new(THIS), &bare(), "r", 1)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn what_is_not_installed_says_what_to_type_and_has_a_launch_all_the_same() {
+        let resolved = resolve("draft-py").unwrap();
+        insta::assert_snapshot!(resolved.installed(&bare()).unwrap_err(), @"draft-py is not installed: `lnconform install draft-py` installs it");
+        assert!(
+            resolved
+                .launch(Kind::Codec, Path::new(THIS), &bare(), "r", 1)
+                .is_some()
+        );
+        for other in ["reference", "mine=./mine"] {
+            assert_eq!(resolve(other).unwrap().installed(&bare()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_is_installed_is_started_itself_and_has_its_own_version() {
+        let host = Provisioner::from_env();
+        if let Err(error) = host.install("draft-py", false, &mut |_| {}) {
+            panic!("{error}");
+        }
+        let resolved = resolve("draft-py").unwrap();
+        assert_eq!(resolved.installed(&host), Ok(()));
+        let launch = resolved
+            .launch(Kind::Codec, Path::new(THIS), &host, "r", 1)
+            .unwrap();
+        assert!(
+            launch.program.starts_with(host.cache().unwrap()),
+            "{launch:?}"
+        );
+        assert!(launch.args.iter().any(|a| a.ends_with("adapter.py")));
+        let adapter = crate::Adapter::start(launch, crate::Limits::default()).unwrap();
+        let version = adapter.hello().implementation.version.clone();
+        let row = format!("draft-py@{version}");
+        assert_eq!(resolve(&row).unwrap().installed(&host), Ok(()));
+        let error = resolve("draft-py@0.0.1").unwrap().installed(&host);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("lnconform install draft-py"), "{error}");
     }
 
     #[test]
@@ -360,7 +478,7 @@ mod tests {
         assert_eq!(resolved.row(), "mine@2");
         assert_eq!(resolved.has(Kind::Node), None);
         let launch = resolved
-            .launch(Kind::Node, Path::new(THIS), "r", 1)
+            .launch(Kind::Node, Path::new(THIS), &bare(), "r", 1)
             .unwrap();
         assert_eq!(launch.program, Path::new("python3"));
         assert_eq!(launch.args, ["my adapter.py", "--key=value"]);
@@ -392,8 +510,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
-        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, ldk-0.2, ldk-0.3, ldk-node. For an adapter of your own give its command: `refrence=COMMAND`");
-        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, ldk-0.2, ldk-0.3, ldk-node. For an adapter of your own give its command: `mynode=COMMAND`");
+        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node. For an adapter of your own give its command: `refrence=COMMAND`");
+        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node. For an adapter of your own give its command: `mynode=COMMAND`");
         assert_eq!(nearest("LDK-NODE"), None);
         assert_eq!(nearest("ldknode"), Some("ldk-node"));
     }
@@ -403,7 +521,7 @@ mod tests {
         assert!(resolve_check("reference").unwrap().builtin().is_some());
         let resolved = resolve_check("python3 ./tests/x.py A=B").unwrap();
         assert_eq!(resolved.name, "python3");
-        let (kind, launch) = &resolved.launches(Path::new(THIS), "r", 1)[0];
+        let (kind, launch) = &resolved.launches(Path::new(THIS), &bare(), "r", 1)[0];
         assert_eq!((*kind, launch.args.len()), (None, 2));
         assert_eq!(
             resolve_check(" ").unwrap_err(),

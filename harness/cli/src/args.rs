@@ -23,7 +23,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Show the checks a run would make, a line each
     List(Box<ListArgs>),
-    /// Show a check or a requirement: sentence, vector, who takes it
+    /// Show a check, a requirement or a mutant: sentence, vector, who takes it
     Explain(ExplainArgs),
     /// Accept the observations of the last run as snapshots
     Bless(BlessArgs),
@@ -40,6 +40,8 @@ pub enum Command {
         #[command(subcommand)]
         command: SpecCommand,
     },
+    /// Show which seeded defects of the reference the vectors catch
+    Mutants(MutantsArgs),
     /// Be an adapter on stdin and stdout, or check one
     Adapter(AdapterArgs),
     /// Get what the cluster lane needs
@@ -218,7 +220,7 @@ pub struct ListArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// Id of a check or of a requirement
+    /// Id of a check, of a requirement or of a mutant
     pub id: String,
     /// A checkout of the specifications, for the sentences themselves
     #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
@@ -317,6 +319,9 @@ pub enum SpecCommand {
         /// Only this specification
         #[arg(long = "spec", value_name = "NAME")]
         specs_named: Vec<String>,
+        /// What `mutants --format json` wrote: marks the requirements that are tested
+        #[arg(long, value_name = "FILE")]
+        mutants: Option<PathBuf>,
     },
     /// What upstream's vector files in a checkout give
     Import {
@@ -324,6 +329,34 @@ pub enum SpecCommand {
         #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
         specs: PathBuf,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MutantsArgs {
+    /// Globs over check ids, or @FILE with one a line: the vectors that have to catch them
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// A checkout of the specifications: its own vectors may catch mutants too
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS")]
+    pub specs: Option<PathBuf>,
+    /// More vectors, beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub vectors: Vec<PathBuf>,
+    /// How the list is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
+}
+
+impl MutantsArgs {
+    /// The same as a selection.
+    pub fn select(&self) -> Select {
+        Select {
+            filters: self.filters.clone(),
+            specs: self.specs.clone(),
+            vectors: self.vectors.clone(),
+            ..Select::default()
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -40,9 +40,11 @@ fn main() -> ExitCode {
                 results,
                 format,
                 specs_named,
-            } => commands::spec::coverage(results, *format, specs_named),
+                mutants,
+            } => commands::spec::coverage(results, *format, specs_named, mutants.as_deref()),
             SpecCommand::Import { specs } => commands::spec::import(specs),
         },
+        Command::Mutants(args) => commands::mutants::run(&args),
         Command::Adapter(args) => match &args.command {
             Some(AdapterCommand::Check { adapter }) => commands::adapter::check(adapter),
             None => commands::adapter::be(args.name.as_deref().unwrap_or_default(), &args.rest),

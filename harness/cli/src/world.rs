@@ -13,6 +13,7 @@ use lnconform_engine::plan::{Participant, Selection};
 use lnconform_engine::record::{Keyword, Lane};
 use lnconform_engine::results;
 use lnconform_engine::run::introduce;
+use lnconform_regtest::provision::{self, Provisioner};
 use lnconform_spec::upstream::{self, UpstreamProblem};
 use lnconform_spec::{Catalogue, Sources};
 use lnconform_vectors::load::{Options, Root, Set, Vectors};
@@ -289,18 +290,58 @@ fn resolve(given: &str) -> Result<Resolved, Failure> {
     Ok(resolved)
 }
 
+/// Who answers the steps of scenarios on `codec`, and whose rules the mutants lack. It need not
+/// take part in the run.
+///
+/// # Errors
+/// As [`participants`].
+pub fn oracle(run: &str, seed: u64) -> Result<Participant, Failure> {
+    let this = std::env::current_exe().map_err(|e| {
+        Failure::environment(format!("the path of this program is not known here: {e}"))
+    })?;
+    let resolved = resolve(lnconform_adapter_reference::Reference::NAME)?;
+    Ok(participant(&resolved, false, &this, run, seed))
+}
+
 fn participant(resolved: &Resolved, named: bool, this: &Path, run: &str, seed: u64) -> Participant {
+    let host = Provisioner::from_env();
     Participant {
         name: resolved.row(),
-        codec: resolved.launch(Kind::Codec, this, run, seed),
-        node: resolved.launch(Kind::Node, this, run, seed),
+        codec: resolved.launch(Kind::Codec, this, &host, run, seed),
+        node: resolved.launch(Kind::Node, this, &host, run, seed),
         named,
         builtin: resolved.builtin().is_some(),
         version: String::new(),
         operations: BTreeSet::new(),
         dialects: BTreeSet::new(),
-        unavailable: None,
+        unavailable: resolved.installed(&host).err().map(|e| e.to_string()),
     }
+}
+
+/// The entries of the version table that `--install` has to bring before the implementations that
+/// take part can be asked who they are, quick ones first. bitcoind, which only scenarios need, is
+/// not among them.
+pub fn needs(select: &Select) -> Vec<&'static str> {
+    let given = select.adapters.iter().chain(&select.require);
+    let roles = select.roles.iter().filter_map(|r| r.split_once('='));
+    let mut names: Vec<&str> = given
+        .map(String::as_str)
+        .chain(roles.map(|(_, name)| name))
+        .collect();
+    if select.adapters.is_empty() {
+        names.extend(BUILTINS.iter().filter(|b| b.default).map(|b| b.name));
+    }
+    let mut needed: BTreeSet<&str> = BTreeSet::new();
+    for name in names {
+        // A name without a command that is known by its command elsewhere needs nothing.
+        if let Some(builtin) = registry::resolve(name).ok().and_then(|r| r.builtin()) {
+            needed.extend(builtin.needs);
+        }
+    }
+    provision::defaults()
+        .into_iter()
+        .filter(|name| needed.contains(name))
+        .collect()
 }
 
 #[cfg(test)]

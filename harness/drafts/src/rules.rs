@@ -176,6 +176,124 @@ table! {
     OFFER_WRITER_CURRENCY_CODE = "bolt12/offer/writer/currency-code";
     /// BOLT 12, offer writer: without paths there is an issuer id.
     OFFER_WRITER_ISSUER_ID = "bolt12/offer/writer/issuer-id";
+
+    /// Keysend proof, records: a request has 114 bytes.
+    KSP_REQUEST_LENGTH = "keysend-proof/record/request-length";
+    /// Keysend proof, records: the version of a request is 0.
+    KSP_REQUEST_VERSION = "keysend-proof/record/request-version";
+    /// Keysend proof, records: no flag but bits 0 and 1.
+    KSP_REQUEST_FLAGS = "keysend-proof/record/request-flags";
+    /// Keysend proof, records: the version of a receipt is 0.
+    KSP_RECEIPT_VERSION = "keysend-proof/record/receipt-version";
+    /// Keysend proof, records: the algorithm is 0 or 1.
+    KSP_RECEIPT_ALGORITHM = "keysend-proof/record/receipt-algorithm";
+    /// Keysend proof, records: a receipt has the length of its algorithm.
+    KSP_RECEIPT_LENGTH = "keysend-proof/record/receipt-length";
+    /// Keysend proof, records: the header byte of a signed message is 31 to 34.
+    KSP_RECEIPT_HEADER = "keysend-proof/record/receipt-header";
+    /// Keysend proof, records: the lower of the two possible `s`.
+    KSP_RECEIPT_LOW_S = "keysend-proof/record/receipt-low-s";
+    /// Keysend proof, records: a reply has 33 bytes.
+    KSP_REPLY_LENGTH = "keysend-proof/record/reply-length";
+    /// Keysend proof, records: a reply is a point.
+    KSP_REPLY_POINT = "keysend-proof/record/reply-point";
+    /// Keysend proof, derivation: the recipient id is a point.
+    KSP_RECIPIENT_ID = "keysend-proof/derivation/recipient-id";
+    /// Keysend proof, payer: a request is written with version 0.
+    KSP_PAYER_VERSION = "keysend-proof/payer/version";
+    /// Keysend proof, payer: no flag but bits 0 and 1 is written.
+    KSP_PAYER_FLAGS = "keysend-proof/payer/flags";
+    /// Keysend proof, payer: the amount is above 0.
+    KSP_PAYER_AMOUNT_POSITIVE = "keysend-proof/payer/amount-positive", Bounded;
+    /// Keysend proof, payer: the payer key is an x-only key.
+    KSP_PAYER_KEY = "keysend-proof/payer/key";
+    /// Keysend proof, recipient: no receipt where none is wanted.
+    KSP_RECIPIENT_RECEIPT_WANTED = "keysend-proof/recipient/receipt-wanted";
+    /// Keysend proof, recipient: the keysend preimage opens the payment hash.
+    KSP_RECIPIENT_PREIMAGE_HASH = "keysend-proof/recipient/preimage-hash";
+    /// Keysend proof, recipient: a bound preimage is the derived one.
+    KSP_RECIPIENT_PREIMAGE_BOUND = "keysend-proof/recipient/preimage-bound";
+    /// Keysend proof, recipient: no less than the amount.
+    KSP_RECIPIENT_AMOUNT_LEAST = "keysend-proof/recipient/amount-least", Contextual, Bounded;
+    /// Keysend proof, recipient: no more than twice the amount.
+    KSP_RECIPIENT_AMOUNT_MOST = "keysend-proof/recipient/amount-most", Contextual, Bounded;
+    /// Keysend proof, recipient: not too far in the past.
+    KSP_RECIPIENT_TIME_PAST = "keysend-proof/recipient/time-past", Contextual, Bounded;
+    /// Keysend proof, recipient: not too far in the future.
+    KSP_RECIPIENT_TIME_FUTURE = "keysend-proof/recipient/time-future", Contextual, Bounded;
+    /// Keysend proof, recipient: one receipt a payment hash.
+    KSP_RECIPIENT_SECOND_PAYMENT = "keysend-proof/recipient/second-payment", Contextual;
+    /// Keysend proof, recipient: one receipt a commitment.
+    KSP_RECIPIENT_ONE_RECEIPT = "keysend-proof/recipient/one-receipt", Contextual;
+    /// Keysend proof, receipt: it is written with algorithm 0 or 1.
+    KSP_WRITER_ALGORITHM = "keysend-proof/receipt/algorithm";
+    /// Keysend proof, receipt: header and lower `s` of a signed message.
+    KSP_WRITER_SIGNED_MESSAGE = "keysend-proof/receipt/signed-message-form";
+    /// Keysend proof, claim: it is signed with the payer key's secret key.
+    KSP_CLAIM_SIGN = "keysend-proof/claim/sign";
+    /// Keysend proof, verifier: a receipt, or a bound preimage.
+    KSP_NOTHING_PROVEN = "keysend-proof/verifier/nothing-proven";
+    /// Keysend proof, verifier: no claim without a challenge.
+    KSP_CLAIM_WITHOUT_CHALLENGE = "keysend-proof/verifier/claim-without-challenge";
+    /// Keysend proof, verifier: no challenge without a claim.
+    KSP_CHALLENGE_WITHOUT_CLAIM = "keysend-proof/verifier/challenge-without-claim";
+    /// Keysend proof, verifier: the receipt names the bound payment hash.
+    KSP_PAYMENT_HASH = "keysend-proof/verifier/payment-hash";
+    /// Keysend proof, verifier: no less was received than the amount.
+    KSP_AMOUNT = "keysend-proof/verifier/amount", Bounded;
+    /// Keysend proof, verifier: the recipient signed, algorithm 0.
+    KSP_SIGNATURE_BIP340 = "keysend-proof/verifier/signature-bip340";
+    /// Keysend proof, verifier: the recipient signed, algorithm 1.
+    KSP_SIGNATURE_MESSAGE = "keysend-proof/verifier/signature-message";
+    /// Keysend proof, verifier: the payer key signed the claim.
+    KSP_CLAIM = "keysend-proof/verifier/claim";
+    /// Keysend proof, contradictory receipts: the recipient signed both.
+    KSP_CONTRADICTION_SIGNATURES = "keysend-proof/verifier/contradiction-signatures";
+    /// Keysend proof, contradictory receipts: they state different things.
+    KSP_CONTRADICTION_DIFFERS = "keysend-proof/verifier/contradiction-differs";
+
+    /// Keysend proof, point-lock form: a request is 114 bytes of version 0 with known flags.
+    POINT_LOCK_REQUEST = "keysend-proof/point-lock/request";
+    /// Keysend proof, point-lock pool: the header is 78 bytes.
+    POINT_LOCK_POOL_LENGTH = "keysend-proof/point-lock/pool-length";
+    /// Keysend proof, point-lock pool: its version is 0.
+    POINT_LOCK_POOL_VERSION = "keysend-proof/point-lock/pool-version";
+    /// Keysend proof, point-lock pool: the recipient signed the header.
+    POINT_LOCK_POOL_SIGNATURE = "keysend-proof/point-lock/pool-signature";
+    /// Keysend proof, point-lock pool: the header names the LSP that served it.
+    POINT_LOCK_POOL_LSP = "keysend-proof/point-lock/pool-lsp", Contextual;
+    /// Keysend proof, point-lock pool: a payer uses it up to its expiry.
+    POINT_LOCK_POOL_EXPIRY = "keysend-proof/point-lock/pool-expiry", Contextual, Bounded;
+    /// Keysend proof, point-lock pool: the index is below the count.
+    POINT_LOCK_ENTRY_INDEX = "keysend-proof/point-lock/entry-index", Bounded;
+    /// Keysend proof, point-lock pool: both nonces are points.
+    POINT_LOCK_ENTRY_POINTS = "keysend-proof/point-lock/entry-points";
+    /// Keysend proof, point-lock pool: the path leads from the entry to the root.
+    POINT_LOCK_ENTRY_INCLUSION = "keysend-proof/point-lock/entry-inclusion";
+    /// Keysend proof, point-lock recipient: the entry is one of its own.
+    POINT_LOCK_ENTRY_KNOWN = "keysend-proof/point-lock/entry-known", Bounded;
+    /// Keysend proof, point-lock recipient: it redeems up to the pool's expiry.
+    POINT_LOCK_REDEEM_EXPIRY = "keysend-proof/point-lock/redeem-expiry", Contextual, Bounded;
+    /// Keysend proof, point-lock recipient: the lock is that of entry, request and route.
+    POINT_LOCK_LOCK = "keysend-proof/point-lock/lock";
+    /// Keysend proof, point-lock recipient: what comes is no less than the request names.
+    POINT_LOCK_AMOUNT = "keysend-proof/point-lock/amount", Contextual, Bounded;
+    /// Keysend proof, point-lock recipient: nor more than twice that.
+    POINT_LOCK_AMOUNT_EXCESS = "keysend-proof/point-lock/amount-excess", Contextual, Bounded;
+    /// Keysend proof, point-lock recipient: the request's time is not too far in the past.
+    POINT_LOCK_TIME_PAST = "keysend-proof/point-lock/time-past", Contextual, Bounded;
+    /// Keysend proof, point-lock recipient: nor in the future.
+    POINT_LOCK_TIME_FUTURE = "keysend-proof/point-lock/time-future", Contextual, Bounded;
+    /// Keysend proof, point-lock recipient: an entry serves one payment.
+    POINT_LOCK_ENTRY_UNUSED = "keysend-proof/point-lock/entry-unused", Contextual;
+    /// Keysend proof, point-lock recipient: no scalar before a durable mark.
+    POINT_LOCK_MARK = "keysend-proof/point-lock/mark-before-reveal", Contextual;
+    /// Keysend proof, point-lock proof: what settles opens the lock that was offered.
+    POINT_LOCK_ROUTE_SCALAR = "keysend-proof/point-lock/route-scalar";
+    /// Keysend proof, point-lock proof: a proof is 64 bytes.
+    POINT_LOCK_PROOF_LENGTH = "keysend-proof/point-lock/proof-length";
+    /// Keysend proof, point-lock proof: it is the recipient's signature of the message.
+    POINT_LOCK_PROOF_SIGNATURE = "keysend-proof/point-lock/proof-signature";
 }
 
 /// The entry of a rule; `None` when the reference has no rule of that id.

@@ -412,6 +412,7 @@ fn probe(id: &str, actor: &Actor) -> Check {
         expected: false,
         warning: false,
         flaky: false,
+        simulation: false,
         blame: None,
         requirements: Vec::new(),
         keyword: None,

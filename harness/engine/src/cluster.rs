@@ -613,8 +613,8 @@ fn access(chain: &ChainInfo) -> Value {
     })
 }
 
-/// 32 bytes of seed for a role, in hex.
-fn seed(unit: u64, role: &str) -> String {
+/// 32 bytes drawn from the seed of the unit for a role, or for something else with a name, in hex.
+pub(crate) fn seed(unit: u64, role: &str) -> String {
     use sha2::{Digest, Sha256};
     hex::encode(
         Sha256::new()

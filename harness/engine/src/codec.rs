@@ -4,7 +4,7 @@ use crate::judge::{Finding, answer_value};
 use crate::plan::{Participant, Unit};
 use crate::record::{Blame, DisagreementGroup, Failure, Outcome};
 use crate::wait::Stop;
-use lnconform_adapters::{self as adapters, Fault, FaultKind, Limits, Supervised};
+use lnconform_adapters::{self as adapters, Fault, FaultKind, Late, Launch, Limits, Supervised};
 use lnconform_protocol::Answer;
 use lnconform_vectors::bindings::Bindings;
 use lnconform_vectors::case::{Body, Case, Codec};
@@ -40,7 +40,6 @@ pub fn run(
     let Some(launch) = participant.codec.clone() else {
         return;
     };
-    let mut adapter = Supervised::new(launch, limits.clone());
     let requests = units
         .iter()
         .take_while(|_| !stop.is_set())
@@ -50,7 +49,7 @@ pub fn run(
             }) => (operation.as_str(), input),
             Body::Scenario(_) => ("", &serde_json::Value::Null),
         });
-    let late = adapter.batch(requests, WINDOW, limits.codec, |place, answer, duration| {
+    let late = ask(launch, limits, requests, |place, answer, duration| {
         // A stop takes the process away from under its requests: what it cut off is no result.
         if answer.is_ok() || !stop.is_set() {
             let unit = units[place].0;
@@ -75,8 +74,21 @@ pub fn run(
             duration: Duration::ZERO,
         });
     }
+}
+
+/// Asks an adapter of its own everything and calls `each` once for every request, in the order of
+/// the answers, with its place among the requests. Answers the faults that no request bears.
+pub(crate) fn ask<'a>(
+    launch: Launch,
+    limits: &Limits,
+    requests: impl IntoIterator<Item = (&'a str, &'a serde_json::Value)>,
+    each: impl FnMut(usize, Result<Answer, Fault>, Duration),
+) -> Vec<Late> {
+    let mut adapter = Supervised::new(launch, limits.clone());
+    let late = adapter.batch(requests, WINDOW, limits.codec, each);
     // Its answers are in; how it goes down is `adapter check`'s business.
     let _ = adapter.shutdown();
+    late
 }
 
 /// Judges one answer by the vector.

@@ -9,6 +9,9 @@ use lnconform_vectors::case::Case;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// Tag of vectors that simulate what no node can be asked for.
+const SIMULATION: &str = "simulation";
+
 /// One assertion as the lanes see it, before the ledger and the keyword are asked.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -131,6 +134,7 @@ impl Judge<'_> {
             expected: true,
             warning: false,
             flaky: false,
+            simulation: case.tags.iter().any(|tag| tag == SIMULATION),
             blame: finding.blame,
             requirements: covers.clone(),
             keyword,
@@ -224,5 +228,75 @@ pub fn answer_value(answer: &Answer) -> Value {
         Answer::Result(value) => value.clone(),
         Answer::Error(error) => json!({"error": error}),
         Answer::Unsupported(unsupported) => json!({"unsupported": unsupported}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lnconform_vectors::case::{Body, Codec, Expect, Origin};
+
+    struct Nothing;
+
+    impl Requirements for Nothing {
+        fn keyword(&self, _: &str) -> Option<Keyword> {
+            None
+        }
+    }
+
+    #[test]
+    fn the_tag_of_a_vector_marks_its_checks_as_simulations() {
+        let participants = [Participant {
+            name: "reference".into(),
+            codec: None,
+            node: None,
+            named: false,
+            builtin: true,
+            version: String::new(),
+            operations: Default::default(),
+            dialects: Default::default(),
+            unavailable: None,
+        }];
+        let ledger = Ledger::default();
+        let judge = Judge {
+            requirements: &Nothing,
+            ledger: &ledger,
+            today: Date::constant(2026, 1, 1),
+            strict: false,
+            participants: &participants,
+            rerun: "",
+        };
+        let unit = Unit {
+            case: 0,
+            who: Who::Implementation(0),
+            attempt: 1,
+            seed: 0,
+        };
+        let tagged = |tags: &[&str]| {
+            let case = Case {
+                id: "a/b".into(),
+                file: "v.yaml".into(),
+                line: 1,
+                description: String::new(),
+                spec: None,
+                covers: vec![],
+                tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+                needs: vec![],
+                provenance: None,
+                origin: Origin::BuiltIn,
+                body: Body::Codec(Codec {
+                    operation: "x".into(),
+                    input: json!({}),
+                    expect: Expect::Observe,
+                    implementations: vec![],
+                    observe: vec![],
+                }),
+            };
+            let finding = Finding::passed("a/b", &[], Duration::ZERO);
+            let check = judge.check(&case, &unit, finding);
+            (check.simulation, json!(check).get("simulation").cloned())
+        };
+        assert_eq!(tagged(&["slow", "simulation"]), (true, Some(json!(true))));
+        assert_eq!(tagged(&["slow"]), (false, None));
     }
 }

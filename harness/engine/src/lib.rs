@@ -6,6 +6,7 @@ pub mod codec;
 pub mod filter;
 pub mod judge;
 pub mod ledger;
+pub mod mutants;
 pub mod plan;
 pub mod record;
 pub mod redact;

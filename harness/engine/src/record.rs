@@ -177,6 +177,10 @@ pub struct Check {
     /// The ledger calls it flaky, or repeats differed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub flaky: bool,
+    /// The vector is tagged `simulation`: it shows a construction in one process, and nothing of a
+    /// node.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub simulation: bool,
     /// Whose fault a failure is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blame: Option<Blame>,

@@ -726,6 +726,7 @@ pub(crate) mod tests {
             expected: outcome != Outcome::Failed,
             warning: false,
             flaky: false,
+            simulation: false,
             blame: None,
             requirements: vec![],
             keyword: None,

@@ -71,6 +71,8 @@ pub struct Setup<'a> {
     pub plan: &'a Plan,
     /// Who takes part, introduced by [`introduce`].
     pub participants: &'a [Participant],
+    /// Who answers the steps of scenarios on `codec`; see [`Stage::oracle`].
+    pub oracle: Option<&'a Participant>,
     /// Keywords of requirements.
     pub requirements: &'a dyn Requirements,
     /// Expected failures.
@@ -288,6 +290,7 @@ fn cluster_lane(
         run: setup.run_dir,
         bitcoind: &bitcoind,
         participants: setup.participants,
+        oracle: setup.oracle,
         limits: &setup.limits,
         stop,
         evidence: &setup.evidence,
@@ -405,6 +408,7 @@ impl<'a> Tally<'a> {
                 expected: true,
                 warning: false,
                 flaky: false,
+                simulation: false,
                 blame: Some(Blame::Environment),
                 requirements: Vec::new(),
                 keyword: None,
@@ -810,6 +814,7 @@ mod tests {
         };
         let specs = BTreeMap::new();
         let setup = Setup {
+            oracle: None,
             cases: &cases,
             plan: &plan,
             participants: &participants,

@@ -1,15 +1,17 @@
 //! The cluster lane: one scenario on one cluster, step by step.
 
-use crate::cluster::{Cluster, ClusterError, OPERATION, Recipe};
+use crate::cluster::{self, Cluster, ClusterError, OPERATION, Recipe};
 use crate::codec::{failure, fault_finding, fault_kind};
 use crate::judge::{Finding, answer_value};
 use crate::plan::{Participant, Unit, Who};
 use crate::record::{Blame, Failure, Node, Outcome, Phase};
 use crate::wait::Stop;
-use lnconform_adapters::{Fault, Limits};
-use lnconform_protocol::Answer;
+use bitcoin::constants::ChainHash;
+use lnconform_adapters::{Fault, Limits, Supervised};
+use lnconform_protocol::params::Params;
+use lnconform_protocol::{Answer, OpError};
 use lnconform_regtest::run::RunDir;
-use lnconform_vectors::bindings::Bindings;
+use lnconform_vectors::bindings::{Bindings, RUN_FIELDS};
 use lnconform_vectors::case::{Case, Expect, Scenario, Step};
 use lnconform_vectors::matchers::{Verdict, check_answer};
 use serde_json::{Value, json};
@@ -38,6 +40,9 @@ pub struct Stage<'a> {
     pub bitcoind: &'a Path,
     /// Who takes part.
     pub participants: &'a [Participant],
+    /// Who answers the steps on `codec`: an adapter that the harness trusts to work out what the
+    /// nodes cannot. It takes no part in the verdict beyond its answers.
+    pub oracle: Option<&'a Participant>,
     /// Limits for the adapters.
     pub limits: &'a Limits,
     /// Stops the waiting.
@@ -81,8 +86,12 @@ pub fn run(
         }
         Ok(mut cluster) => {
             let clock = Instant::now();
-            let mut play = Play::new(&cluster, case, scenario);
+            let mut play = Play::new(&cluster, case, scenario, stage, unit.seed);
             play.run(&mut cluster, stage.stop);
+            if let Some(oracle) = play.oracle.take() {
+                // Its answers are in; how it goes down is `adapter check`'s business.
+                let _ = oracle.shutdown();
+            }
             outcome.findings = play.findings;
             outcome.observations = play.observations;
             outcome.nodes = cluster.nodes.values().map(|n| n.record.clone()).collect();
@@ -216,6 +225,14 @@ struct Play<'a> {
     observations: Vec<(String, Value)>,
     /// The last event that each role has shown, so that `event.next` goes on from there.
     seen: BTreeMap<String, Value>,
+    /// Who answers steps on `codec`; its process starts with the first of them.
+    oracle: Option<Supervised>,
+    /// How long the oracle may take for an answer.
+    patience: Duration,
+    /// Where `file.write` writes to.
+    files: PathBuf,
+    /// `$run.nonce` and `$run.nonce-2`.
+    nonces: [String; 2],
 }
 
 /// What a step came to.
@@ -227,7 +244,13 @@ enum Came {
 }
 
 impl<'a> Play<'a> {
-    fn new(cluster: &Cluster, case: &'a Case, scenario: &'a Scenario) -> Self {
+    fn new(
+        cluster: &Cluster,
+        case: &'a Case,
+        scenario: &'a Scenario,
+        stage: &Stage<'_>,
+        seed: u64,
+    ) -> Self {
         let mut bindings = Bindings::default();
         for (role, node) in &cluster.nodes {
             bindings.bind(role, node.started.clone());
@@ -239,6 +262,13 @@ impl<'a> Play<'a> {
             findings: Vec::new(),
             observations: Vec::new(),
             seen: BTreeMap::new(),
+            oracle: stage
+                .oracle
+                .and_then(|oracle| oracle.codec.clone())
+                .map(|launch| Supervised::new(launch, stage.limits.clone())),
+            patience: stage.limits.codec,
+            files: cluster.dir.join("files"),
+            nonces: ["nonce", "nonce-2"].map(|name| cluster::seed(seed, name)),
         }
     }
 
@@ -330,12 +360,19 @@ impl<'a> Play<'a> {
     }
 
     fn act(&mut self, cluster: &mut Cluster, step: &Step, deadline: Duration) -> Came {
+        self.bindings.bind(
+            "run",
+            run_values(jiff::Timestamp::now().as_second(), &self.nonces),
+        );
         let mut params = match self.bindings.resolve(&step.with) {
             Ok(params) => params,
             Err(why) => return Came::Broken(Blame::Harness, why),
         };
-        if step.on == "chain" {
-            return act_on_chain(cluster, step, &params);
+        match step.on.as_str() {
+            "chain" => return act_on_chain(cluster, step, &params),
+            "codec" => return self.act_on_codec(step, &params),
+            "harness" => return act_on_harness(step, &params, &self.files),
+            _ => {}
         }
         let node = match cluster.node(&step.on) {
             Ok(node) => node,
@@ -361,6 +398,20 @@ impl<'a> Play<'a> {
         match node.adapter.call(&step.operation, &params, patience) {
             Ok(answer) => Came::Answer(answer),
             Err(fault) => Came::Fault(fault),
+        }
+    }
+
+    fn act_on_codec(&mut self, step: &Step, params: &Value) -> Came {
+        let Some(oracle) = &mut self.oracle else {
+            return Came::Broken(
+                Blame::Harness,
+                "this run has no adapter for the steps on `codec`".into(),
+            );
+        };
+        match oracle.call(&step.operation, params, self.patience) {
+            Ok(answer) => Came::Answer(answer),
+            // The oracle stands on the harness's side: what breaks there is nobody else's fault.
+            Err(fault) => Came::Broken(Blame::Harness, fault.message),
         }
     }
 
@@ -415,24 +466,9 @@ impl<'a> Play<'a> {
                 self.bindings.bind(name, value.clone());
             }
         }
-        let named: Vec<String> = match &step.expect {
-            Some(Expect::Result(Value::Object(map))) => map.keys().cloned().collect(),
-            _ => Vec::new(),
-        };
-        let fields: Vec<String> = named
-            .into_iter()
-            .chain(step.observe.iter().cloned())
-            .collect();
         if step.expect.is_some() || !step.observe.is_empty() {
-            // On live nodes much is left to chance (fees, times), so that only what the vector
-            // names is observed; of an error or of a free result, all.
-            let value = answer_value(answer);
-            let picked = match answer {
-                Answer::Result(_) if !fields.is_empty() => crate::snapshot::pick(&value, &fields),
-                Answer::Result(_) => json!({}),
-                _ => value,
-            };
-            self.observations.push((id.to_owned(), picked));
+            self.observations
+                .push((id.to_owned(), observed(step, answer)));
         }
     }
 }
@@ -440,6 +476,51 @@ impl<'a> Play<'a> {
 /// Whether an operation waits for something inside the adapter.
 fn waits(operation: &str) -> bool {
     matches!(operation, "event.next" | "payment.wait" | "htlc.next")
+}
+
+/// What of a step's answer is observed. On live nodes much is left to chance (fees, times), so
+/// that of a result only what the vector names is: the paths of `observe`, else the fields that
+/// are expected.
+fn observed(step: &Step, answer: &Answer) -> Value {
+    let value = answer_value(answer);
+    match (answer, &step.expect) {
+        (Answer::Result(_), _) if !step.observe.is_empty() => {
+            crate::snapshot::pick(&value, &step.observe)
+        }
+        (Answer::Result(_), Some(Expect::Result(Value::Object(map)))) => {
+            // A matcher for the whole answer, such as `$contains`, names no field.
+            let fields = map.keys().filter(|key| !key.starts_with('$'));
+            match fields.cloned().collect::<Vec<_>>().as_slice() {
+                [] => json!({}),
+                named => crate::snapshot::pick(&value, named),
+            }
+        }
+        (Answer::Result(_), _) => json!({}),
+        // The oracle's own words tell of times and keys, and say nothing about a node.
+        (Answer::Error(error), _) if step.on == "codec" => {
+            json!({"error": {"kind": error.kind, "rule": error.rule}})
+        }
+        _ => value,
+    }
+}
+
+/// What `$run` stands for in a step that begins at `now`, in seconds.
+fn run_values(now: i64, nonces: &[String; 2]) -> Value {
+    const HOUR: i64 = 3600;
+    let time = |offset: i64| json!(now.saturating_add(offset).max(0).to_string());
+    let values = RUN_FIELDS.map(|field| {
+        let value = match field {
+            "now" => time(0),
+            "past" => time(-8 * 24 * HOUR),
+            "future" => time(3 * HOUR),
+            "chain_hash" => json!(hex::encode(ChainHash::REGTEST.to_bytes())),
+            "nonce" => json!(nonces[0]),
+            "nonce-2" => json!(nonces[1]),
+            _ => Value::Null,
+        };
+        (field.to_owned(), value)
+    });
+    Value::Object(values.into_iter().collect())
 }
 
 fn act_on_chain(cluster: &mut Cluster, step: &Step, params: &Value) -> Came {
@@ -456,6 +537,59 @@ fn act_on_chain(cluster: &mut Cluster, step: &Step, params: &Value) -> Came {
             format!("the chain has no operation {other}; it has chain.mine"),
         ),
     }
+}
+
+/// What the harness itself does: it carries files from one role to another (a way to hand
+/// something over that is no node's), and keeps values for later steps.
+fn act_on_harness(step: &Step, params: &Value, folder: &Path) -> Came {
+    let done = match step.operation.as_str() {
+        "values.keep" => Ok(params.clone()),
+        "file.write" => write_file(folder, params),
+        "file.read" => read_file(folder, params),
+        other => {
+            return Came::Broken(
+                Blame::Harness,
+                format!("the harness has no operation {other}"),
+            );
+        }
+    };
+    match done {
+        Ok(result) => Came::Answer(Answer::Result(result)),
+        Err(error) => Came::Answer(Answer::Error(error)),
+    }
+}
+
+fn write_file(folder: &Path, params: &Value) -> Result<Value, OpError> {
+    let path = file_path(folder, params)?;
+    let bytes = Params::new(params).hex("bytes")?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, &bytes))
+        .map_err(|e| OpError::internal(format!("{}: {e}", path.display())))?;
+    Ok(json!({"length": bytes.len()}))
+}
+
+fn read_file(folder: &Path, params: &Value) -> Result<Value, OpError> {
+    let path = file_path(folder, params)?;
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(json!({"bytes": hex::encode(bytes)})),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(OpError::rejected(format!(
+            "no step has written a file `{}`",
+            params["name"].as_str().unwrap_or_default()
+        ))),
+        Err(e) => Err(OpError::internal(format!("{}: {e}", path.display()))),
+    }
+}
+
+/// A file of the scenario; a name cannot lead out of its folder.
+fn file_path(folder: &Path, params: &Value) -> Result<PathBuf, OpError> {
+    let name = Params::new(params).str("name")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(OpError::invalid(format!(
+            "param name is `{name}`; use letters, digits, `-`, `_` and `.`, and no `.` in front"
+        )));
+    }
+    Ok(folder.join(name))
 }
 
 /// A check id as one file name.
@@ -574,6 +708,125 @@ fn log_tails(dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lnconform_protocol::ErrorKind;
+
+    fn step(on: &str, operation: &str) -> Step {
+        Step {
+            name: "x".into(),
+            on: on.into(),
+            operation: operation.into(),
+            with: json!({}),
+            bind: None,
+            deadline: None,
+            until: false,
+            expect: None,
+            observe: Vec::new(),
+            covers: Vec::new(),
+            line: 1,
+        }
+    }
+
+    fn on_harness(operation: &str, params: Value, folder: &Path) -> Answer {
+        match act_on_harness(&step("harness", operation), &params, folder) {
+            Came::Answer(answer) => answer,
+            Came::Broken(_, why) => panic!("{why}"),
+            Came::Fault(fault) => panic!("{fault:?}"),
+        }
+    }
+
+    fn kind(answer: Answer) -> ErrorKind {
+        match answer {
+            Answer::Error(error) => error.kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn files_go_from_role_to_role_and_stay_in_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("files");
+        let read = |name: &str| on_harness("file.read", json!({"name": name}), &folder);
+        assert_eq!(kind(read("receipt.bin")), ErrorKind::Rejected);
+        let write = json!({"name": "receipt.bin", "bytes": "00ff"});
+        assert_eq!(
+            on_harness("file.write", write, &folder),
+            Answer::Result(json!({"length": 2}))
+        );
+        assert_eq!(
+            read("receipt.bin"),
+            Answer::Result(json!({"bytes": "00ff"}))
+        );
+        for name in ["", "../receipt.bin", "a/b", ".hidden", "..", "a\\b"] {
+            assert_eq!(kind(read(name)), ErrorKind::Invalid, "{name}");
+            let write = json!({"name": name, "bytes": "00"});
+            assert_eq!(
+                kind(on_harness("file.write", write, &folder)),
+                ErrorKind::Invalid,
+                "{name}"
+            );
+        }
+        let write = json!({"name": "x", "bytes": "0"});
+        assert_eq!(
+            kind(on_harness("file.write", write, &folder)),
+            ErrorKind::Invalid
+        );
+    }
+
+    #[test]
+    fn kept_values_come_back() {
+        let values = json!({"settled_time": "5"});
+        let kept = on_harness("values.keep", values.clone(), Path::new("unused"));
+        assert_eq!(kept, Answer::Result(values));
+    }
+
+    #[test]
+    fn the_run_has_a_value_for_every_field() {
+        let nonces = ["n1".to_owned(), "n2".to_owned()];
+        let values = run_values(1_000_000, &nonces);
+        for field in RUN_FIELDS {
+            assert!(values[field].is_string(), "{field}");
+        }
+        assert_eq!(values["now"], "1000000");
+        assert_eq!(values["past"], "308800");
+        assert_eq!(values["future"], "1010800");
+        assert_eq!(
+            (&values["nonce"], &values["nonce-2"]),
+            (&json!("n1"), &json!("n2"))
+        );
+        // The order of the wire: the reverse of how explorers show it.
+        assert_eq!(
+            values["chain_hash"],
+            "06226e46111a0b59caaf126043eb5bbf28c34f3a5e332a1fc7b2b73cf188910f"
+        );
+        assert_eq!(run_values(5, &nonces)["past"], "0");
+    }
+
+    #[test]
+    fn what_the_vector_names_is_observed() {
+        let answer = Answer::Result(json!({"a": "1", "b": "2", "c": "3"}));
+        let mut named = step("payee", "event.next");
+        named.expect = Some(Expect::Result(json!({"a": "1"})));
+        assert_eq!(observed(&named, &answer), json!({"a": "1"}));
+        named.observe = vec!["b".into()];
+        assert_eq!(observed(&named, &answer), json!({"b": "2"}));
+        let free = Step {
+            expect: Some(Expect::Result(json!({}))),
+            ..step("payee", "event.next")
+        };
+        assert_eq!(observed(&free, &answer), json!({}));
+        let listed = Step {
+            expect: Some(Expect::Result(json!({"$contains": {"a": "1"}}))),
+            ..step("payee", "channel.list")
+        };
+        let list = Answer::Result(json!([{"a": "1"}]));
+        assert_eq!(observed(&listed, &list), json!({}));
+        let refused = Answer::Error(OpError::rejected("at 17:05"));
+        let words = observed(&step("payee", "x"), &refused);
+        assert_eq!(words["error"]["message"], "at 17:05");
+        let words = observed(&step("codec", "x"), &refused);
+        assert_eq!(words["error"]["kind"], "rejected");
+        assert!(words["error"].get("message").is_none());
+    }
 
     #[test]
     fn a_node_that_breaks_the_start_is_one_failure() {
@@ -597,7 +850,7 @@ mod tests {
                     ready: vec![],
                 },
                 roles: BTreeMap::new(),
-                steps: ["sent", "received", "paid"].map(step).into(),
+                steps: ["sent", "received", "paid"].map(asserting).into(),
             }),
         };
         let lnconform_vectors::case::Body::Scenario(scenario) = &case.body else {
@@ -645,7 +898,7 @@ mod tests {
     }
 
     /// A step that asserts something, unless it sends.
-    fn step(name: &str) -> Step {
+    fn asserting(name: &str) -> Step {
         Step {
             name: name.into(),
             on: "payer".into(),

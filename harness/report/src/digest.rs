@@ -97,6 +97,8 @@ pub(crate) struct Digest {
     /// One line each; at most [`LISTED`].
     pub disagreements: Vec<String>,
     pub disagreed: u64,
+    /// Checks of simulations that passed or failed.
+    pub simulations: u64,
     pub snapshots: Snapshots,
     /// Why checks could not run that nobody asked for by name, with how many of them; at most
     /// [`REASONS`].
@@ -207,6 +209,9 @@ impl Sink for Digest {
                 self.rows.entry(who).or_default().add(check);
                 if check.outcome == Outcome::CouldNotRun && check.expected {
                     self.could_not_run(check.message.as_deref().unwrap_or("nobody said why"));
+                }
+                if check.simulation && matches!(check.outcome, Outcome::Passed | Outcome::Failed) {
+                    self.simulations += 1;
                 }
                 if !check.expected && self.unexpected.len() < KEPT {
                     self.unexpected.push((**check).clone());

@@ -223,6 +223,9 @@ fn headline(check: &Check, style: Style) -> String {
     if check.flaky {
         name.push_str(", flaky");
     }
+    if check.simulation {
+        name.push_str(", simulation");
+    }
     let name = cut(&name, style.width.saturating_sub(what.len() + 2).max(20)).into_owned();
     format!(
         "{}  {}",
@@ -432,6 +435,13 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
         digest.disagreed,
     );
     table(&mut text, digest, style);
+    if digest.simulations > 0 {
+        let line = match digest.simulations {
+            1 => "1 of these is a simulation".to_owned(),
+            n => format!("{n} of these are simulations"),
+        };
+        let _ = writeln!(text, "{line}");
+    }
     let s = digest.snapshots;
     if s != crate::digest::Snapshots::default() {
         let parts = [

@@ -73,6 +73,7 @@ fn check(id: &str, who: &str, outcome: Outcome) -> Check {
         expected: outcome != Outcome::Failed,
         warning: false,
         flaky: false,
+        simulation: false,
         blame: None,
         requirements: vec![],
         keyword: None,
@@ -312,6 +313,41 @@ fn a_run_in_which_all_is_well() {
         Record::Summary(counters.summary(vec![], 0, Duration::from_millis(12))),
     ];
     screen!("run_all_well", pretty(&records, Style::plain()));
+}
+
+#[test]
+fn simulations_are_called_so() {
+    let simulated = |outcome| Check {
+        simulation: true,
+        ..check("keysend-proof/point-lock/lock", "reference", outcome)
+    };
+    let shown = |checks: Vec<Check>| {
+        let records: Vec<Record> = checks
+            .into_iter()
+            .map(|c| Record::Check(Box::new(c)))
+            .collect();
+        pretty(&records, Style::plain())
+    };
+    let plain = check("bolt01/bigsize/zero", "reference", Outcome::Failed);
+    let text = shown(vec![simulated(Outcome::Failed), plain.clone()]);
+    assert!(
+        text.contains("FAILED  keysend-proof/point-lock/lock on reference, simulation\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("FAILED  bolt01/bigsize/zero on reference\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n1 of these is a simulation\n"), "{text}");
+
+    // One that could not be made is none.
+    let text = shown(vec![
+        simulated(Outcome::Passed),
+        simulated(Outcome::Failed),
+        simulated(Outcome::Unsupported),
+    ]);
+    assert!(text.contains("\n2 of these are simulations\n"), "{text}");
+    assert!(!shown(vec![plain]).contains("simulation"));
 }
 
 #[test]

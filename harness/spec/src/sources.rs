@@ -5,7 +5,7 @@ use lnconform_yaml::Diagnostic;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Text or vector file.
+/// Text, vector file or draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -13,6 +13,8 @@ pub enum Kind {
     Text,
     /// JSON.
     Vectors,
+    /// Markdown of this repository: a draft of our own, built into the binary.
+    Draft,
 }
 
 /// One file at one revision.
@@ -52,6 +54,10 @@ pub struct Found {
 #[serde(deny_unknown_fields)]
 pub struct Sources {
     sources: Vec<Source>,
+    /// The folder that the list was read from; drafts of our own lie in it. Without one they are
+    /// those of the binary.
+    #[serde(skip)]
+    home: Option<PathBuf>,
 }
 
 impl Sources {
@@ -76,7 +82,9 @@ impl Sources {
     /// A file that cannot be read, an unknown key, a name given twice, a hash of the wrong form.
     pub fn load(dir: &Path) -> Result<Self, Diagnostic> {
         let file = dir.join("sources.yaml");
-        Self::from_text(&file, &lnconform_yaml::read(&file)?)
+        let mut list = Self::from_text(&file, &lnconform_yaml::read(&file)?)?;
+        list.home = Some(dir.to_path_buf());
+        Ok(list)
     }
 
     /// The list of `dir` where it is given and holds one, else that of the binary.
@@ -135,6 +143,26 @@ impl Sources {
     /// The source with that blob hash.
     pub(crate) fn by_blob(&self, blob: &str) -> Option<&Source> {
         self.sources.iter().find(|s| s.blob == blob)
+    }
+
+    /// The text of a draft of our own, by its listed path `specs/…`: from the folder that this
+    /// list was read from, else the one that was built in. `None` for every other source.
+    ///
+    /// # Errors
+    /// When the list names a draft that is not there.
+    pub fn draft(&self, document: &str) -> Result<Option<String>, Diagnostic> {
+        let listed = |s: &Source| s.kind == Kind::Draft && s.document == document;
+        if !self.sources.iter().any(listed) {
+            return Ok(None);
+        }
+        let inner = document.strip_prefix("specs/").unwrap_or(document);
+        if let Some(home) = &self.home {
+            return lnconform_yaml::read(&home.join(inner)).map(Some);
+        }
+        match crate::EMBEDDED.get_file(inner).map(|f| f.contents_utf8()) {
+            Some(Some(text)) => Ok(Some(text.to_owned())),
+            _ => Err(Diagnostic::new(document, "was not built in")),
+        }
     }
 
     /// Finds the source `name` anywhere below `dir` by its blob hash (six folders deep at most),
@@ -251,6 +279,34 @@ mod tests {
                 (&header.spec, &header.revision)
             );
         }
+    }
+
+    #[test]
+    fn a_draft_of_our_own_is_built_in_and_a_folder_s_own_wins() {
+        let sources = Sources::embedded().unwrap();
+        let drafts: Vec<_> = sources.iter().filter(|s| s.kind == Kind::Draft).collect();
+        assert!(!drafts.is_empty());
+        for draft in drafts {
+            let text = sources.draft(&draft.document).unwrap().unwrap();
+            assert_eq!(tree::blob(text.as_bytes()), draft.blob, "{}", draft.name);
+        }
+        assert_eq!(sources.draft("bolts/12-offer-encoding.md").unwrap(), None);
+
+        let dir = tempfile::tempdir().unwrap();
+        let list = "sources:\n- {name: a, kind: draft, document: specs/drafts/a.md, repository: r, \
+                    revision: '0', blob: '0000000000000000000000000000000000000000'}\n";
+        std::fs::write(dir.path().join("sources.yaml"), list).unwrap();
+        let sources = Sources::load(dir.path()).unwrap();
+        assert!(
+            sources.draft("specs/drafts/a.md").is_err(),
+            "listed and gone"
+        );
+        std::fs::create_dir(dir.path().join("drafts")).unwrap();
+        std::fs::write(dir.path().join("drafts/a.md"), "# A").unwrap();
+        assert_eq!(
+            sources.draft("specs/drafts/a.md").unwrap().as_deref(),
+            Some("# A")
+        );
     }
 
     #[test]

@@ -109,12 +109,12 @@ pub fn sentences(markdown: &str) -> Vec<Sentence> {
 }
 
 /// The sentence of `entry` in the text below `dir`, for `explain`; `None` where the text is not
-/// there or does not hold the sentence any more.
+/// there or does not hold the sentence any more. A draft of our own needs no `dir`.
 pub fn sentence_of(
     catalogue: &Catalogue,
     entry: &Entry,
     sources: &Sources,
-    dir: &Path,
+    dir: Option<&Path>,
 ) -> Option<Sentence> {
     let text = text_of(catalogue, &entry.spec, sources, dir).ok()??;
     sentences(&text)
@@ -133,7 +133,8 @@ pub struct Missing {
     pub statement: Statement,
 }
 
-/// The statements without an entry, for every catalogue whose text lies below `dir`. Of statements
+/// The statements without an entry, for every catalogue whose text lies below `dir` or is a draft of
+/// our own. Of statements
 /// with the same text, as many are missing as there are more of them than entries.
 ///
 /// # Errors
@@ -141,7 +142,7 @@ pub struct Missing {
 pub fn missing(
     catalogue: &Catalogue,
     sources: &Sources,
-    dir: &Path,
+    dir: Option<&Path>,
 ) -> Result<Vec<Missing>, Diagnostic> {
     let mut found = Vec::new();
     for header in catalogue.headers() {
@@ -166,14 +167,15 @@ pub fn missing(
     Ok(found)
 }
 
-/// The entries whose sentence the text below `dir` does not hold: it was changed or removed.
+/// The entries whose sentence the text below `dir`, or the draft of our own, does not hold: it was
+/// changed or removed.
 ///
 /// # Errors
 /// When `dir` or a text in it cannot be read.
 pub fn moved(
     catalogue: &Catalogue,
     sources: &Sources,
-    dir: &Path,
+    dir: Option<&Path>,
 ) -> Result<Vec<Entry>, Diagnostic> {
     let mut found = Vec::new();
     let mut known: BTreeMap<String, Option<HashSet<String>>> = BTreeMap::new();
@@ -192,14 +194,21 @@ pub fn moved(
     Ok(found)
 }
 
-/// The text that a catalogue was written from, or the one that took its place in `dir`.
+/// The text that a catalogue was written from: the draft of our own, else the pinned text in `dir`
+/// or the one that took its place there.
 fn text_of(
     catalogue: &Catalogue,
     spec: &str,
     sources: &Sources,
-    dir: &Path,
+    dir: Option<&Path>,
 ) -> Result<Option<String>, Diagnostic> {
     let Some(header) = catalogue.headers().find(|h| h.spec == spec) else {
+        return Ok(None);
+    };
+    if let Some(draft) = sources.draft(&header.document)? {
+        return Ok(Some(draft));
+    }
+    let Some(dir) = dir else {
         return Ok(None);
     };
     match sources.find_document(dir, &header.document)? {
@@ -517,23 +526,62 @@ A greeter:
             ),
         )])
         .unwrap();
-        let missing = missing(&catalogue, &sources, dir.path()).unwrap();
+        let missing = missing(&catalogue, &sources, Some(dir.path())).unwrap();
         assert_eq!(missing.len(), 6);
         assert_eq!(missing.iter().filter(|m| m.claimed).count(), 3);
         assert!(missing.iter().all(|m| m.statement.hash != first.hash));
-        let moved = moved(&catalogue, &sources, dir.path()).unwrap();
+        let moved = moved(&catalogue, &sources, Some(dir.path())).unwrap();
         assert_eq!(
             moved.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(),
             ["greeting/gone"]
         );
         let entry = catalogue.get("greeting/hello").unwrap();
-        let sentence = sentence_of(&catalogue, entry, &sources, dir.path()).unwrap();
+        let sentence = sentence_of(&catalogue, entry, &sources, Some(dir.path())).unwrap();
         assert_eq!(
             (sentence.text.as_str(), sentence.line),
             ("MUST say hello, and mean it.", 9)
         );
         let gone = catalogue.get("greeting/gone").unwrap();
-        assert_eq!(sentence_of(&catalogue, gone, &sources, dir.path()), None);
+        assert_eq!(
+            sentence_of(&catalogue, gone, &sources, Some(dir.path())),
+            None
+        );
+    }
+
+    /// Our own drafts are here, so this one always runs.
+    #[test]
+    fn every_statement_of_our_own_drafts_has_its_entry_and_the_other_way_round() {
+        let sources = Sources::embedded().unwrap();
+        let catalogue = Catalogue::embedded().unwrap();
+        let mut drafts = 0;
+        for header in catalogue.headers() {
+            let Some(text) = sources.draft(&header.document).unwrap() else {
+                continue;
+            };
+            drafts += 1;
+            let statements = statements(&text);
+            let entries: Vec<_> = catalogue
+                .entries()
+                .filter(|e| e.spec == header.spec)
+                .collect();
+            assert_eq!(statements.len(), entries.len(), "{}", header.spec);
+            for (statement, entry) in statements.iter().zip(entries) {
+                assert_eq!(
+                    (&statement.hash, &statement.section, statement.keyword),
+                    (&entry.sentence, &entry.section, entry.keyword),
+                    "{} is not the statement of line {}: {}",
+                    entry.id,
+                    statement.line,
+                    statement.text
+                );
+                let sentence = sentence_of(&catalogue, entry, &sources, None).unwrap();
+                assert_eq!(sentence.line, statement.line, "{} stands twice", entry.id);
+                assert!(header.complete.contains(&statement.section));
+            }
+        }
+        assert!(drafts >= 1);
+        assert_eq!(moved(&catalogue, &sources, None).unwrap(), []);
+        assert_eq!(missing(&catalogue, &sources, None).unwrap(), []);
     }
 
     /// Against the pinned texts themselves, where a folder of them is at hand.
@@ -547,12 +595,15 @@ A greeter:
         let catalogue = Catalogue::embedded().unwrap();
         let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
         for header in catalogue.headers() {
+            if sources.draft(&header.document).unwrap().is_some() {
+                continue;
+            }
             let found = sources.find(dir, &header.spec).unwrap().unwrap();
             assert!(found.pinned, "{} is not the pinned text", found.below);
             let text = lnconform_yaml::read(&found.path).unwrap();
             let statements = statements(&text);
             for entry in catalogue.entries().filter(|e| e.spec == header.spec) {
-                let sentence = sentence_of(&catalogue, entry, &sources, dir);
+                let sentence = sentence_of(&catalogue, entry, &sources, Some(dir));
                 let sentence = sentence.unwrap_or_else(|| panic!("{}: no sentence", entry.id));
                 assert_eq!(sentence.section, entry.section, "{}", entry.id);
                 assert_eq!(
@@ -595,8 +646,8 @@ A greeter:
             count("bolt04", "Packet Structure / Route Blinding / Requirements"),
             32
         );
-        assert_eq!(moved(&catalogue, &sources, dir).unwrap(), []);
-        let missing = missing(&catalogue, &sources, dir).unwrap();
+        assert_eq!(moved(&catalogue, &sources, Some(dir)).unwrap(), []);
+        let missing = missing(&catalogue, &sources, Some(dir)).unwrap();
         assert!(!missing.is_empty(), "later sections have no entries yet");
         assert!(!missing.iter().any(|m| m.claimed), "{missing:?}");
     }

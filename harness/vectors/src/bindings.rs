@@ -9,10 +9,22 @@
 use serde_json::{Map, Value};
 
 /// Names that belong to matchers and to the harness; no role and no binding may take them.
-pub const RESERVED: [&str; 11] = [
+pub const RESERVED: [&str; 13] = [
     "any", "absent", "hex", "between", "bit", "contains", "preimage", "fill", "input", "chain",
-    "run",
+    "codec", "harness", "run",
 ];
+
+/// What stands below `$run` in a scenario, so that a vector needs no literal time or nonce:
+///
+/// | reference | value |
+/// |---|---|
+/// | `$run.now` | the time at which the step begins, in seconds, a decimal string |
+/// | `$run.past` | 8 days before that: outside every window of some days |
+/// | `$run.future` | 3 hours after it |
+/// | `$run.chain_hash` | hash of regtest's first block, 32 bytes in the order of the wire |
+/// | `$run.nonce` | 32 bytes drawn from the seed of the check |
+/// | `$run.nonce-2` | 32 others, for a second payment |
+pub const RUN_FIELDS: [&str; 6] = ["now", "past", "future", "chain_hash", "nonce", "nonce-2"];
 
 /// A parsed reference.
 #[derive(Clone, Debug, PartialEq, Eq)]

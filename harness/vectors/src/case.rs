@@ -217,9 +217,10 @@ pub struct TopologyChannel {
 pub struct Step {
     /// Name of the step; the check's id ends in `#name` (its number from 1 where absent).
     pub name: String,
-    /// The role that does it.
+    /// The role that does it, or `chain`, `codec` or `harness`.
     pub on: String,
-    /// The operation; beside node operations, the harness's own: `chain.mine` (on `chain`).
+    /// The operation: of a node; of an adapter that needs none (on `codec`); or the harness's own:
+    /// `chain.mine` (on `chain`), `file.write`, `file.read` and `values.keep` (on `harness`).
     pub operation: String,
     /// Params; may hold references such as `$payee.node_id`.
     pub with: Value,
@@ -232,7 +233,7 @@ pub struct Step {
     pub until: bool,
     /// What must be answered; `None` asserts nothing but that the step works.
     pub expect: Option<Expect>,
-    /// Paths into the answer that go into the snapshot.
+    /// Paths into the answer that go into the snapshot; empty: the fields that `expect` names.
     pub observe: Vec<String>,
     /// Requirements that this step covers; empty: those of the case.
     pub covers: Vec<String>,

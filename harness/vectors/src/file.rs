@@ -79,7 +79,7 @@ pub struct StepFile {
     /// Names the check, as `ID#NAME`; the step's number where absent.
     #[serde(default)]
     pub name: Option<String>,
-    /// The role that does it, or `chain`.
+    /// The role that does it; or `chain`, `codec` (an operation that needs no node) or `harness`.
     pub on: String,
     /// The operation.
     #[serde(rename = "do")]

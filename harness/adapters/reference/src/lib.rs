@@ -3,9 +3,13 @@
 //! Every refusal names the rule that refused. `--without RULE` and `--shift RULE=lax` make a
 //! mutant: the same process with one named defect.
 
+mod keysend_proof;
 mod operations;
+mod simulation;
 
 use lnconform_drafts::Rules;
+/// Every rule that the reference refuses by; what `--without` and `--shift` take.
+pub use lnconform_drafts::rules::ALL as RULES;
 use lnconform_drafts::rules::{Shift, SwitchError};
 use lnconform_protocol::serve::serve_stdio;
 use lnconform_protocol::{Answer, Handler, Hello, Implementation, OpError, PROTOCOL, Unsupported};

@@ -1,6 +1,8 @@
 //! The operations: params in, pure functions of the drafts, results out.
 
 use crate::Outcome;
+use crate::keysend_proof;
+use crate::simulation::{invoice_stack, point_lock};
 use lnconform_drafts::bolt12::{merkle, offer};
 use lnconform_drafts::keys::{PublicKey, SecretKey};
 use lnconform_drafts::rules::{Rules, Violation};
@@ -27,12 +29,49 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("bolt12.merkle", bolt12_merkle),
     ("bolt12.sign", bolt12_sign),
     ("bolt12.verify", bolt12_verify),
+    ("keysend_proof.commit", keysend_proof::commit),
+    (
+        "keysend_proof.request.decode",
+        keysend_proof::request_decode,
+    ),
+    (
+        "keysend_proof.request.encode",
+        keysend_proof::request_encode,
+    ),
+    ("keysend_proof.reply.decode", keysend_proof::reply_decode),
+    ("keysend_proof.receipt.sign", keysend_proof::receipt_sign),
+    (
+        "keysend_proof.receipt.decode",
+        keysend_proof::receipt_decode,
+    ),
+    (
+        "keysend_proof.receipt.message",
+        keysend_proof::receipt_message,
+    ),
+    (
+        "keysend_proof.receipt.assemble",
+        keysend_proof::receipt_assemble,
+    ),
+    ("keysend_proof.claim.sign", keysend_proof::claim_sign),
+    ("keysend_proof.accept", keysend_proof::accept),
+    ("keysend_proof.verify", keysend_proof::verify),
+    ("keysend_proof.fraud", keysend_proof::fraud),
     ("onion.build", onion_build),
     ("onion.peel", onion_peel),
     ("onion.peel_route", onion_peel_route),
     ("blinded_path.build", blinded_path_build),
     ("blinded_path.unblind", blinded_path_unblind),
     ("features.decode", features_decode),
+    ("simulation.point_lock.pool", point_lock::make_pool),
+    ("simulation.point_lock.pool.verify", point_lock::verify_pool),
+    ("simulation.point_lock.lock", point_lock::make_lock),
+    ("simulation.point_lock.redeem", point_lock::redeem),
+    ("simulation.point_lock.extract", point_lock::extract),
+    ("simulation.point_lock.verify", point_lock::verify),
+    ("simulation.point_lock.session", point_lock::session),
+    ("simulation.point_lock.additive", point_lock::additive),
+    ("simulation.point_lock.nonce_reuse", point_lock::nonce_reuse),
+    ("simulation.invoice_stack", invoice_stack::invoice_stack),
 ];
 
 /// The operation of that name.
@@ -43,7 +82,7 @@ pub(crate) fn find(name: &str) -> Option<Operation> {
         .map(|(_, operation)| *operation)
 }
 
-fn refused(violation: Violation) -> OpError {
+pub(crate) fn refused(violation: Violation) -> OpError {
     let error = if violation.is_contextual() {
         OpError::rejected(violation.message)
     } else {
@@ -67,12 +106,12 @@ fn shown(records: &[Record]) -> Value {
     )
 }
 
-fn hexes<'a, T: AsRef<[u8]> + 'a>(items: impl IntoIterator<Item = &'a T>) -> Value {
+pub(crate) fn hexes<'a, T: AsRef<[u8]> + 'a>(items: impl IntoIterator<Item = &'a T>) -> Value {
     items.into_iter().map(hex).collect()
 }
 
 /// Param `unchecked`: writes what the sender's rules forbid, for building invalid input.
-fn unchecked(p: Params<'_>) -> Result<bool, OpError> {
+pub(crate) fn unchecked(p: Params<'_>) -> Result<bool, OpError> {
     Ok(p.maybe("unchecked", Params::bool)?.unwrap_or(false))
 }
 
@@ -306,12 +345,12 @@ fn bolt12_verify(rules: &Rules, params: &Value) -> Outcome {
         .done())
 }
 
-fn secret_key(p: Params<'_>, name: &str) -> Result<SecretKey, OpError> {
+pub(crate) fn secret_key(p: Params<'_>, name: &str) -> Result<SecretKey, OpError> {
     SecretKey::from_slice(&p.array::<32>(name)?)
         .map_err(|_| OpError::invalid(format!("param {name} is no secret key of secp256k1")))
 }
 
-fn public_key(p: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
+pub(crate) fn public_key(p: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
     PublicKey::from_slice(&p.array::<33>(name)?)
         .map_err(|_| OpError::invalid(format!("param {name} is no point of secp256k1")))
 }

@@ -289,6 +289,172 @@ fn every_operation_refuses_empty_params_without_a_rule() {
     ));
 }
 
+/// A payment from request to fraud proof, with the fields that the protocol names.
+#[test]
+fn a_keysend_proof_from_end_to_end() {
+    let all = Reference::default();
+    let (payee_secret, payer_secret) = ("42".repeat(32), "24".repeat(32));
+    let names =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let request = ok(
+        "keysend_proof.request.encode",
+        json!({
+            "flags": 3, "nonce": "05".repeat(32), "payment_time": "1700000000",
+            "amount_msat": "50000", "payer_key": key(0x24)[2..],
+        }),
+    )["request"]
+        .clone();
+    let fields = ok("keysend_proof.request.decode", json!({"request": request}));
+    assert_eq!(
+        names(&fields),
+        [
+            "version",
+            "flags",
+            "nonce",
+            "payment_time",
+            "amount_msat",
+            "payer_key",
+            "terms_hash",
+            "receipt_wanted",
+            "preimage_bound"
+        ]
+    );
+    assert_eq!(
+        ok("keysend_proof.request.encode", fields.clone())["request"],
+        request
+    );
+
+    let place =
+        json!({"chain_hash": "06".repeat(32), "recipient_id": key(0x42), "request": request});
+    let with = |base: &Value, more: Value| {
+        let mut all = base.clone();
+        let more = more.as_object().unwrap().clone();
+        all.as_object_mut().unwrap().extend(more);
+        all
+    };
+    let opening = ok("keysend_proof.commit", place.clone());
+    assert_eq!(names(&opening), ["commitment", "preimage", "payment_hash"]);
+    let payment = with(
+        &place,
+        json!({
+            "preimage": opening["preimage"], "payment_hash": opening["payment_hash"],
+            "received_msat": "50000", "now": "1700000000", "seen": [],
+        }),
+    );
+    assert_eq!(
+        ok("keysend_proof.accept", payment.clone()),
+        json!({"receipt_due": true, "commitment": opening["commitment"]})
+    );
+    for (more, kind, rule) in [
+        (
+            json!({"seen": [opening["payment_hash"]]}),
+            ErrorKind::Rejected,
+            rules::KSP_RECIPIENT_SECOND_PAYMENT,
+        ),
+        (
+            json!({"now": "1700000011", "window_past": "10"}),
+            ErrorKind::Rejected,
+            rules::KSP_RECIPIENT_TIME_PAST,
+        ),
+        (
+            json!({"preimage": "00".repeat(32)}),
+            ErrorKind::Invalid,
+            rules::KSP_RECIPIENT_PREIMAGE_HASH,
+        ),
+    ] {
+        let error = refused(&all, "keysend_proof.accept", with(&payment, more));
+        assert_eq!((error.kind, error.rule.as_deref()), (kind, Some(rule)));
+    }
+
+    let stated = json!({
+        "commitment": opening["commitment"], "payment_hash": opening["payment_hash"],
+        "received_msat": "50000", "settled_time": "1700000005",
+    });
+    let mut receipts = Vec::new();
+    for algorithm in [0, 1] {
+        let stated = with(&stated, json!({"algorithm": algorithm}));
+        let signed = ok(
+            "keysend_proof.receipt.sign",
+            with(&stated, json!({"secret_key": payee_secret})),
+        );
+        assert_eq!(names(&signed), ["receipt", "digest"]);
+        let message = ok("keysend_proof.receipt.message", stated.clone());
+        assert_eq!(message["digest"], signed["digest"]);
+        let read = ok(
+            "keysend_proof.receipt.decode",
+            json!({"receipt": signed["receipt"]}),
+        );
+        let bytes = lnconform_protocol::params::hex_bytes(read["signature"].as_str().unwrap());
+        let mut forms = vec![read["signature"].clone()];
+        if algorithm == 1 {
+            forms.push(json!(lnconform_drafts::keysend_proof::zbase32_encode(
+                &bytes.unwrap()
+            )));
+        }
+        for form in forms {
+            let parts = with(
+                &stated,
+                json!({"signature": form, "recipient_id": key(0x42)}),
+            );
+            assert_eq!(
+                ok("keysend_proof.receipt.assemble", parts.clone())["receipt"],
+                signed["receipt"]
+            );
+            let foreign = with(&parts, json!({"recipient_id": key(0x24)}));
+            let error = refused(&all, "keysend_proof.receipt.assemble", foreign);
+            assert!(error.rule.unwrap().contains("/verifier/signature-"));
+        }
+        receipts.push(signed["receipt"].clone());
+    }
+
+    let challenge = "09".repeat(32);
+    let claim = ok(
+        "keysend_proof.claim.sign",
+        with(
+            &place,
+            json!({"secret_key": payer_secret, "challenge": challenge}),
+        ),
+    )["claim"]
+        .clone();
+    for (more, tier) in [
+        (json!({}), 0),
+        (json!({"receipt": receipts[0]}), 1),
+        (
+            json!({"receipt": receipts[1], "challenge": challenge, "claim": claim}),
+            2,
+        ),
+    ] {
+        let verified = ok("keysend_proof.verify", with(&place, more));
+        assert_eq!(verified["tier"], tier);
+        assert_eq!(verified["payment_hash"], opening["payment_hash"]);
+        let text = verified["statement"].as_str().unwrap();
+        assert!(text.contains(" Not proven: That"), "{text}");
+    }
+    let lone = with(&place, json!({"receipt": receipts[0], "claim": claim}));
+    let error = refused(&all, "keysend_proof.verify", lone);
+    assert_eq!(
+        error.rule.as_deref(),
+        Some(rules::KSP_CLAIM_WITHOUT_CHALLENGE)
+    );
+
+    let other = ok(
+        "keysend_proof.receipt.sign",
+        with(
+            &stated,
+            json!({"algorithm": 0, "secret_key": payee_secret, "received_msat": "50001"}),
+        ),
+    );
+    let fraud = |second: &Value| {
+        let receipts = json!({"receipts": [receipts[0], second]});
+        ok("keysend_proof.fraud", with(&place, receipts))
+    };
+    assert_eq!(fraud(&receipts[1])["proven"], false);
+    let proven = fraud(&other["receipt"]);
+    assert_eq!(proven["proven"], true);
+    assert_eq!(proven["differs"], json!(["received_msat"]));
+    ok("keysend_proof.reply.decode", json!({"reply": key(1)}));
+}
+
 /// Params of the names that operations read, with values of fitting and unfitting form.
 fn any_params() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(
@@ -319,6 +485,22 @@ fn any_params() -> impl Strategy<Value = Value> {
             "features",
             "raw",
             "unchecked",
+            "chain_hash",
+            "recipient_id",
+            "request",
+            "preimage",
+            "payment_hash",
+            "received_msat",
+            "seen",
+            "receipt",
+            "receipts",
+            "claim",
+            "challenge",
+            "commitment",
+            "algorithm",
+            "settled_time",
+            "reply",
+            "flags",
         ][..],
     );
     let bytes = prop::collection::vec(any::<u8>(), 0..100).prop_map(|b| json!(hex(b)));

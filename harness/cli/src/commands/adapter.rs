@@ -4,12 +4,15 @@ use crate::failure::{Done, Failure, print};
 use lnconform_adapters::check;
 use lnconform_adapters::registry::{BUILTINS, nearest, resolve_check};
 use lnconform_engine::run::exit;
+use lnconform_regtest::provision::{self, Lookup, Provisioner};
+use std::process::Command;
 
 /// Is a built-in adapter on standard input and output.
 pub fn be(name: &str, rest: &[String]) -> Done {
     let ended = match name {
         "reference" => lnconform_adapter_reference::run(rest),
         "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
+        "draft-py" => return installed(name, rest),
         _ => {
             let names = BUILTINS
                 .iter()
@@ -32,12 +35,40 @@ pub fn be(name: &str, rest: &[String]) -> Done {
     }
 }
 
+/// Becomes an adapter that is installed.
+fn installed(name: &str, rest: &[String]) -> Done {
+    let found = match provision::find(name).map_err(Failure::environment)? {
+        Lookup::Found(found) => found,
+        Lookup::Missing(missing) => return Err(Failure::environment(missing)),
+    };
+    let (program, args) = found.command();
+    let mut command = Command::new(&program);
+    command.args(args).args(rest);
+    let failed = |e: std::io::Error| {
+        Failure::environment(format!("{} does not run: {e}", program.display()))
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        // Returns only where it failed.
+        Err(failed(command.exec()))
+    }
+    #[cfg(not(unix))]
+    {
+        let status = command.status().map_err(failed)?;
+        let code = status.code().and_then(|c| u8::try_from(c).ok());
+        Ok(code.unwrap_or(exit::HARNESS))
+    }
+}
+
 /// Tests an adapter against the protocol, a verdict a line.
 pub fn check(adapter: &str) -> Done {
     let this = std::env::current_exe().map_err(Failure::environment)?;
     let resolved = resolve_check(adapter).map_err(Failure::usage)?;
+    let host = Provisioner::from_env();
+    resolved.installed(&host).map_err(Failure::environment)?;
     let mut accepted = true;
-    for (_, launch) in resolved.launches(&this, "check", 0) {
+    for (_, launch) in resolved.launches(&this, &host, "check", 0) {
         let verdicts = check::check(&launch, &check::Options::default(), |verdict| {
             print(check::line(verdict));
         })

@@ -1,39 +1,28 @@
-//! `explain`: a check or a requirement, with all that is known of it.
+//! `explain`: a check, a requirement or a mutant, with all that is known of it.
 
 use crate::args::ExplainArgs;
-use crate::commands::run::quoted;
+use crate::commands::{mutants, run::quoted};
 use crate::failure::{Done, Failure, print};
 use crate::world::World;
+use lnconform_engine::mutants::{Defect, Mutant};
 use lnconform_engine::record::{Check, Record};
 use lnconform_engine::results;
 use lnconform_engine::run::check_requirements;
 use lnconform_spec::{Entry, text};
-use lnconform_vectors::case::Case;
+use lnconform_vectors::case::{Body, Case};
 use std::path::Path;
 
 /// Explains an id.
 pub fn explain(args: &ExplainArgs) -> Done {
     let specs = args.specs.as_deref().filter(|d| !d.as_os_str().is_empty());
     let world = World::load(specs, &args.vectors)?;
+    if let Some(mutant) = Mutant::parse(&args.id) {
+        return explain_mutant(&world, &mutant, specs);
+    }
     let vector = args.id.split('#').next().unwrap_or(&args.id);
     if let Some(entry) = world.catalogue.get(&args.id) {
         requirement(&world, entry, specs);
-        let covering: Vec<String> = world
-            .set
-            .cases
-            .iter()
-            .flat_map(check_requirements)
-            .filter(|(_, r)| r.contains(&args.id))
-            .map(|(id, _)| id)
-            .collect();
-        if covering.is_empty() {
-            print("no vector covers it");
-        } else {
-            print("checks:");
-            for id in covering {
-                print(format!("  {id}"));
-            }
-        }
+        covering(&world, &args.id, |_| true);
         if !world.set.cases.iter().any(|c| c.id == args.id) {
             outcomes(&args.results, |c| c.requirements.contains(&args.id));
             return Ok(0);
@@ -104,6 +93,67 @@ pub fn explain(args: &ExplainArgs) -> Done {
     Ok(0)
 }
 
+/// Explains a mutant: the rule it breaks, how to be it, and which checks have to catch it.
+fn explain_mutant(world: &World, mutant: &Mutant, specs: Option<&Path>) -> Done {
+    let all = mutants::all();
+    if !all.contains(mutant) {
+        let ids: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let near = lnconform_yaml::suggest(&mutant.to_string(), ids.iter().map(String::as_str))
+            .map(|n| format!("; did you mean `{n}`?"));
+        return Err(Failure::usage(format!(
+            "there is no mutant `{mutant}`{}",
+            near.unwrap_or_else(|| "; `lnconform mutants` lists them".into())
+        )));
+    }
+    let rule = &mutant.requirement;
+    print(mutant);
+    print(match mutant.defect {
+        Defect::Without => format!("  the reference without the rule {rule}"),
+        Defect::Lax => {
+            format!("  written by hand: the reference takes the first value that is against {rule}")
+        }
+        Defect::Strict => {
+            format!("  written by hand: the reference refuses the last value that keeps {rule}")
+        }
+    });
+    if let Some(reason) = mutants::explanations(&all)?.of(mutant) {
+        print(format!("  not caught, because: {reason}"));
+    }
+    match world.catalogue.get(rule) {
+        Some(entry) => requirement(world, entry, specs),
+        None => print(format!("no catalogue has {rule}")),
+    }
+    covering(world, rule, |case| matches!(case.body, Body::Codec(_)));
+    print(format!(
+        "be it: lnconform adapter reference {}",
+        mutant.args().join(" ")
+    ));
+    let spec = rule.split('/').next().unwrap_or_default();
+    print(format!("try it: lnconform mutants '{spec}/**'"));
+    Ok(0)
+}
+
+/// Shows the checks that cover a requirement.
+fn covering(world: &World, requirement: &str, of_this: impl Fn(&Case) -> bool) {
+    let covering: Vec<String> = world
+        .set
+        .cases
+        .iter()
+        .filter(|case| of_this(case))
+        .flat_map(check_requirements)
+        .filter(|(_, r)| r.iter().any(|id| id == requirement))
+        .map(|(id, _)| id)
+        .collect();
+    if covering.is_empty() {
+        print("no vector covers it");
+    } else {
+        print("checks:");
+        for id in covering {
+            print(format!("  {id}"));
+        }
+    }
+}
+
 fn requirement(world: &World, entry: &Entry, specs: Option<&Path>) {
     print(format!(
         "{} ({}, {})",
@@ -115,15 +165,14 @@ fn requirement(world: &World, entry: &Entry, specs: Option<&Path>) {
     if let Some(reason) = &entry.excluded {
         print(format!("  excluded: {reason}"));
     }
-    match specs {
-        Some(dir) => match text::sentence_of(&world.catalogue, entry, &world.sources, dir) {
-            Some(sentence) => print(format!("  the text: {}", sentence.text)),
-            None => print(format!(
-                "  the text: not found below {} at the pinned revision",
-                dir.display()
-            )),
-        },
-        None => print("  the text: give a checkout with --specs DIR"),
+    let sentence = text::sentence_of(&world.catalogue, entry, &world.sources, specs);
+    match (sentence, specs) {
+        (Some(sentence), _) => print(format!("  the text: {}", sentence.text)),
+        (None, Some(dir)) => print(format!(
+            "  the text: not found below {} at the pinned revision",
+            dir.display()
+        )),
+        (None, None) => print("  the text: give a checkout with --specs DIR"),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fill;
 pub mod init;
 pub mod list;
+pub mod mutants;
 pub mod provision;
 pub mod report;
 pub mod run;

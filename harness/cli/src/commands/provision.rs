@@ -8,16 +8,12 @@ use lnconform_report::Progress;
 use serde_json::json;
 use std::time::Instant;
 
-/// What `install` without names, and `run --install`, get.
-pub const DEFAULT: &[&str] = &["bitcoind"];
-
 /// Installs into the cache.
 pub fn install(args: &InstallArgs) -> Done {
-    let defaults: Vec<String> = DEFAULT.iter().map(|n| (*n).to_owned()).collect();
-    let names = if args.names.is_empty() {
-        &defaults
+    let names: Vec<&str> = if args.names.is_empty() {
+        provision::defaults()
     } else {
-        &args.names
+        args.names.iter().map(String::as_str).collect()
     };
     // A build that is interrupted takes its compilers with it.
     let _guard = Guard::start(&draw_id())?;
@@ -39,6 +35,19 @@ pub fn install(args: &InstallArgs) -> Done {
         ));
     }
     Ok(0)
+}
+
+/// Installs those of `names` that are missing, for a run with `--install`, and returns those for
+/// which that failed, each with the reason. Whether the run fails for it is for the run to say.
+pub fn before(names: &[&'static str]) -> Vec<(&'static str, String)> {
+    let mut failed = Vec::new();
+    for &name in names {
+        let mut lines = Lines::with(Progress::new(0));
+        if let Err(error) = provision::install(name, true, &mut |p| lines.tell(&p)) {
+            failed.push((name, error.to_string()));
+        }
+    }
+    failed
 }
 
 /// Progress as lines: each phase once, and a long one every ten percent.
@@ -82,7 +91,11 @@ impl Lines {
 /// Shows what is here and what is missing.
 pub fn doctor(args: &DoctorArgs) -> Done {
     let programs = provision::doctor();
-    let builtins = lnconform_adapters::registry::BUILTINS;
+    // One that is installed is among the programs.
+    let builtins: Vec<_> = lnconform_adapters::registry::BUILTINS
+        .iter()
+        .filter(|b| b.needs.is_empty())
+        .collect();
     let mut problems: Vec<String> = programs.iter().flat_map(|d| d.problems.clone()).collect();
     if let Ok(ledger) =
         lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(""))
@@ -115,7 +128,7 @@ pub fn doctor(args: &DoctorArgs) -> Done {
         print_json(&json!({"implementations": list, "problems": problems}).to_string());
         return Ok(0);
     }
-    for builtin in builtins {
+    for builtin in &builtins {
         print(format!("{:<12} built in: {}", builtin.name, builtin.about));
     }
     for program in &programs {

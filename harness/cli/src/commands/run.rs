@@ -5,8 +5,9 @@ use crate::commands::{list, provision as installing, report::Screen};
 use crate::config::Config;
 use crate::failure::{Done, Failure, note};
 use crate::guard::{Guard, draw, draw_id};
-use crate::world::{Keywords, World, merge, participants, selection, unfiltered};
+use crate::world::{Keywords, World, merge, needs, oracle, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
+use lnconform_adapters::registry::builtin;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
 use lnconform_engine::record::{Record, Run, Summary};
@@ -42,7 +43,23 @@ pub fn run(args: &RunArgs) -> Done {
     let guard = Guard::start(&id)?;
     let run_dir = &guard.run_dir;
 
-    let people = participants(&select, &id, seed, &limits, !args.dry_run)?;
+    let mut uninstalled = Vec::new();
+    if args.install && !args.dry_run {
+        // What takes seconds has to be there before anybody is asked who they are; bitcoind, which
+        // takes minutes, builds beside the codec lane.
+        uninstalled = installing::before(&needs(&select));
+    }
+    let mut people = participants(&select, &id, seed, &limits, !args.dry_run)?;
+    for person in people.iter_mut().filter(|p| p.unavailable.is_some()) {
+        // `--install` requires what it installs.
+        let name = person.name.split('@').next().unwrap_or_default();
+        let needs = builtin(name).map_or(&[][..], |b| b.needs);
+        if let Some((_, why)) = uninstalled.iter().find(|(entry, _)| needs.contains(entry)) {
+            person.unavailable = Some(why.clone());
+            person.named = true;
+        }
+    }
+    let people = people;
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
     if args.dry_run {
         list::show(&world.set.cases, &people, &plan, TextOrJson::Text);
@@ -84,10 +101,12 @@ pub fn run(args: &RunArgs) -> Done {
     };
     let specs = world.catalogue.specs();
     let keywords = Keywords(&world.catalogue);
+    let oracle = oracle(&id, seed)?;
     let setup = Setup {
         cases: &world.set.cases,
         plan: &plan,
         participants: &people,
+        oracle: Some(&oracle),
         requirements: &keywords,
         ledger: &ledger,
         snapshots: &snapshots,
@@ -193,13 +212,9 @@ fn bitcoind<'a>(plan: &Plan, install: bool, named: bool, progress: Progress) -> 
         Err(_) => {
             let building = std::thread::spawn(move || {
                 let mut lines = installing::Lines::with(progress);
-                let mut built = Err(String::new());
-                for name in installing::DEFAULT {
-                    built = provision::install(name, true, &mut |p| lines.tell(&p))
-                        .map(|found| found.path)
-                        .map_err(|e| e.to_string());
-                }
-                built
+                provision::install("bitcoind", true, &mut |p| lines.tell(&p))
+                    .map(|found| found.path)
+                    .map_err(|e| e.to_string())
             });
             Box::new(move || match building.join() {
                 Ok(Ok(path)) => Ok(path),

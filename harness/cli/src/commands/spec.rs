@@ -2,13 +2,14 @@
 
 use crate::args::TextOrJson;
 use crate::failure::{Done, Failure, note, print, print_json};
+use lnconform_engine::mutants::Verdicts;
 use lnconform_engine::record::{Outcome, Record};
 use lnconform_engine::results;
 use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
 use std::path::Path;
 
-/// Which requirements a run covered.
-pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
+/// Which requirements a run covered, and which of them `mutants` showed to be tested.
+pub fn coverage(file: &Path, format: TextOrJson, specs: &[String], mutants: Option<&Path>) -> Done {
     let own = Path::new("specs");
     let catalogue = Catalogue::open(own.join("catalogue").is_dir().then_some(own))?;
     if let Some(unknown) = specs.iter().find(|s| !catalogue.specs().contains_key(*s)) {
@@ -37,6 +38,17 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String]) -> Done {
             outcome: outcome.as_str(),
         });
     let mut coverage = count(&catalogue, emitted);
+    if let Some(path) = mutants {
+        let wrong = |why: String| {
+            Failure::usage(format!(
+                "{}: {why}; `--mutants` takes what `lnconform mutants --format json` wrote",
+                path.display()
+            ))
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+        let verdicts: Verdicts = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        verdicts.tested().for_each(|id| coverage.set_tested(id));
+    }
     if !specs.is_empty() {
         coverage.requirements.retain(|r| specs.contains(&r.spec));
     }

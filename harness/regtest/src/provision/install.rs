@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! CACHE/NAME/VERSION/{bin/PROGRAM, manifest.json}    complete, or not there
+//! CACHE/NAME/VERSION/{venv/, FILES, manifest.json}   the same, for a Python program
 //! CACHE/tmp/NAME-VERSION/                            the build; taken up again after an interruption
 //! CACHE/tmp/NAME-VERSION.lock                        held while one process builds
 //! ```
@@ -10,14 +11,15 @@
 //! recipe has changed, the folder is thrown away.
 
 use super::{
-    Build, Entry, Found, Lookup, Manifest, ProgramError, Provisioner, Source, install_line,
-    path_with, program_version, sha256_file,
+    Build, CmakeBuild, Entry, Found, Lookup, Manifest, ProgramError, Provisioner, Source,
+    VenvBuild, install_line, path_with, program_version, sha256_file, venv_version,
 };
 use crate::process;
 use crate::sys;
 use fs4::FileExt;
 use semver::Version;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -33,8 +35,16 @@ const RECIPE: &str = "1";
 /// How long a lock of apt is waited for.
 const APT: Duration = Duration::from_secs(120);
 
-/// The oldest Python that the source package's build back end works with.
+/// The oldest Python that the source package's build back end, and our own programs, work with.
 const PYTHON: (u32, u32) = (3, 9);
+
+/// The versions of Python that will do for an entry: from [`PYTHON`] to this one.
+fn newest_python(build: &Build) -> (u32, u32) {
+    match build {
+        Build::BitcoinCoreCmake(_) => (3, u32::MAX),
+        Build::Venv(build) => (3, build.newest_python),
+    }
+}
 
 /// What an installation is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,12 +160,14 @@ pub enum ProvisionError {
     },
     /// No usable Python.
     #[error(
-        "{name} is fetched with Python {}.{} or newer, and PATH has none ({seen}): type `{line}`, or put a newer one on PATH",
+        "{name} needs Python {}.{} {upto}, and PATH has none ({seen}): type `{line}`, or put such a one on PATH",
         PYTHON.0, PYTHON.1
     )]
     NoPython {
         /// The program.
         name: String,
+        /// `or newer`, or up to which version.
+        upto: String,
         /// What was seen.
         seen: String,
         /// What to type.
@@ -189,8 +201,19 @@ pub enum ProvisionError {
         /// What it is.
         found: String,
     },
+    /// The registry has the package, but not for this machine.
+    #[error(
+        "{what} is not to be had built for this machine and its Python, and {name} is not compiled here: put another Python from {}.{} on, a usual build for Linux (glibc) or macOS, on PATH; {name} is known to work on x86-64 and aarch64",
+        PYTHON.0, PYTHON.1
+    )]
+    NoWheel {
+        /// The program.
+        name: String,
+        /// What was to be fetched.
+        what: String,
+    },
     /// A step failed in another way.
-    #[error("{name} could not be built: {step} failed ({said}); the whole log: {}", .log.display())]
+    #[error("{name} could not be installed: {step} failed ({said}); the whole log: {}", .log.display())]
     Step {
         /// The program.
         name: String,
@@ -274,9 +297,13 @@ impl Provisioner {
             })
             .collect();
         if self.program("python3").is_some()
-            && let Err(seen) = self.python()
+            && let Err(seen) = self.python(newest_python(&entry.build))
         {
-            found.push(no_python(&entry.build.requirement, seen).to_string());
+            let what = match &entry.build {
+                Build::BitcoinCoreCmake(build) => build.requirement.as_str(),
+                Build::Venv(_) => &entry.program,
+            };
+            found.push(no_python(what, &entry.build, seen).to_string());
         }
         match &self.cache {
             None => found.push(ProvisionError::NoCache.to_string()),
@@ -295,6 +322,28 @@ impl Provisioner {
 
     /// The system packages that are missing, as apt calls them.
     fn missing_packages(&self, build: &Build) -> Vec<String> {
+        let mut missing = match build {
+            Build::BitcoinCoreCmake(build) => self.missing_for_cmake(build),
+            Build::Venv(_) => Vec::new(),
+        };
+        match self.python(newest_python(build)) {
+            // Debian takes these out of Python's standard library.
+            Ok(python)
+                if self
+                    .quiet(&python, &["-c", "import venv, ensurepip"])
+                    .is_some_and(|o| o.0) => {}
+            Ok(_) => missing.push("python3-venv".into()),
+            Err(_) if self.program("python3").is_none() => {
+                missing.extend(["python3".to_owned(), "python3-venv".into()]);
+            }
+            // One that is too old is not helped by the package that it came from.
+            Err(_) => {}
+        }
+        missing
+    }
+
+    /// Compilers and libraries that are missing.
+    fn missing_for_cmake(&self, build: &CmakeBuild) -> Vec<String> {
         let mut missing: Vec<String> = build
             .programs
             .iter()
@@ -311,19 +360,6 @@ impl Provisioner {
                     .cloned(),
             );
         }
-        match self.python() {
-            // Debian takes these out of Python's standard library.
-            Ok(python)
-                if self
-                    .quiet(&python, &["-c", "import venv, ensurepip"])
-                    .is_some_and(|o| o.0) => {}
-            Ok(_) => missing.push("python3-venv".into()),
-            Err(_) if self.program("python3").is_none() => {
-                missing.extend(["python3".to_owned(), "python3-venv".into()]);
-            }
-            // One that is too old is not helped by the package that it came from.
-            Err(_) => {}
-        }
         missing
     }
 
@@ -333,8 +369,8 @@ impl Provisioner {
             .is_some_and(|(ok, said)| ok && said.lines().any(|l| l == "installed"))
     }
 
-    /// The newest-enough Python on PATH, or what was seen instead.
-    fn python(&self) -> Result<PathBuf, String> {
+    /// A Python on PATH that is new enough and not newer than `newest`, or what was seen instead.
+    fn python(&self, newest: (u32, u32)) -> Result<PathBuf, String> {
         let mut seen = Vec::new();
         let newer = (9..=20).rev().map(|minor| format!("python3.{minor}"));
         for name in ["python3".to_owned()]
@@ -352,7 +388,11 @@ impl Provisioner {
                 .unwrap_or_default();
             let mut numbers = said.split_whitespace().map(str::parse::<u32>);
             match (numbers.next(), numbers.next()) {
-                (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= PYTHON => return Ok(path),
+                (Some(Ok(major)), Some(Ok(minor)))
+                    if (PYTHON..=newest).contains(&(major, minor)) =>
+                {
+                    return Ok(path);
+                }
                 (Some(Ok(major)), Some(Ok(minor))) => {
                     seen.push(format!("{name} is {major}.{minor}"))
                 }
@@ -409,10 +449,15 @@ pub(super) fn file_error(name: &str, path: &Path, error: &io::Error) -> Provisio
     }
 }
 
-fn no_python(name: &str, seen: String) -> ProvisionError {
+fn no_python(name: &str, build: &Build, seen: String) -> ProvisionError {
     let line = apt_line(&["python3".into(), "python3-venv".into()]);
+    let upto = match build {
+        Build::BitcoinCoreCmake(_) => "or newer".to_owned(),
+        Build::Venv(build) => format!("to 3.{}", build.newest_python),
+    };
     ProvisionError::NoPython {
         name: name.to_owned(),
+        upto,
         seen,
         line,
     }
@@ -456,14 +501,22 @@ impl Installation<'_> {
         self.packages()?;
         let python = self
             .host
-            .python()
-            .map_err(|seen| no_python(self.name, seen))?;
+            .python(newest_python(&self.entry.build))
+            .map_err(|seen| no_python(self.name, &self.entry.build, seen))?;
         self.open_work()?;
-        let venv = self.tools(&python)?;
-        let archive = self.download(&venv)?;
-        self.unpack(&venv, &archive)?;
-        let program = self.build(&venv)?;
-        self.store(&program)
+        match &self.entry.build {
+            Build::BitcoinCoreCmake(build) => {
+                let venv = self.tools(build, &python)?;
+                let archive = self.download(build, &venv)?;
+                self.unpack(build, &venv, &archive)?;
+                let program = self.build(build, &venv)?;
+                self.store(&program)
+            }
+            Build::Venv(build) => {
+                let venv = self.packages_of(build, &python)?;
+                self.store_venv(build, &venv)
+            }
+        }
     }
 
     fn say(&mut self, phase: Phase, percent: Option<u8>, message: impl Into<String>) {
@@ -752,8 +805,14 @@ impl Installation<'_> {
         let name = self.name.to_owned();
         let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
         if let Some(found) = pip_hash(said) {
-            let build = &self.entry.build;
-            let (file, expected) = (build.file.clone(), build.sha256.clone());
+            let (file, expected) = match &self.entry.build {
+                Build::BitcoinCoreCmake(build) => (build.file.clone(), build.sha256.clone()),
+                Build::Venv(build) => {
+                    let hashes = build.packages.values().map(Vec::len).sum::<usize>();
+                    let names: Vec<_> = build.packages.keys().cloned().collect();
+                    (names.join(", "), format!("one of the {hashes} there"))
+                }
+            };
             return ProvisionError::Checksum {
                 name,
                 file,
@@ -777,6 +836,14 @@ impl Installation<'_> {
         ]) {
             let (path, error) = (self.work.clone(), last_lines(said, 1));
             return ProvisionError::CacheNotWritable { path, error };
+        }
+        // pip lists what it found, and chose none of it.
+        if step.starts_with("pip")
+            && (has(&["is not a supported wheel"])
+                || (said.contains("(from versions: ") && !said.contains("(from versions: none)")))
+        {
+            let what = step.strip_prefix("pip install ").unwrap_or(step).to_owned();
+            return ProvisionError::NoWheel { name, what };
         }
         if step.starts_with("pip")
             && has(&[
@@ -820,11 +887,8 @@ impl Installation<'_> {
     }
 
     /// A Python environment in the build folder, with what fetching and building need.
-    fn tools(&mut self, python: &Path) -> Result<Venv, ProvisionError> {
-        let venv = Venv {
-            folder: self.work.join("venv"),
-        };
-        let build = &self.entry.build;
+    fn tools(&mut self, build: &CmakeBuild, python: &Path) -> Result<Venv, ProvisionError> {
+        let venv = Venv::in_folder(&self.work);
         let mut packages = build.fetch.clone();
         packages.extend(
             build
@@ -842,9 +906,7 @@ impl Installation<'_> {
             None,
             format!("getting {} for Python", packages.join(", ")),
         );
-        let mut make = Command::new(python);
-        make.args(["-m", "venv", "--clear"]).arg(&venv.folder);
-        self.step("python3 -m venv", make, &mut |_| None)?;
+        self.make_venv(&venv, python)?;
         let mut pip = venv.pip();
         pip.arg("install").args(&packages);
         self.step(
@@ -856,9 +918,43 @@ impl Installation<'_> {
         Ok(venv)
     }
 
+    fn make_venv(&mut self, venv: &Venv, python: &Path) -> Result<(), ProvisionError> {
+        let mut make = Command::new(python);
+        make.args(["-m", "venv", "--clear"]).arg(&venv.folder);
+        self.step("python3 -m venv", make, &mut |_| None)
+    }
+
+    /// A Python environment in the build folder, with the packages that the table pins.
+    fn packages_of(&mut self, build: &VenvBuild, python: &Path) -> Result<Venv, ProvisionError> {
+        let venv = Venv::in_folder(&self.work);
+        let names: Vec<&str> = build.packages.keys().map(String::as_str).collect();
+        let names = names.join(" ");
+        // The Python may have changed since an earlier try; then what it left is of no use.
+        let mark = self.work.join("packages");
+        let state = format!("{} {names}", python.display());
+        if venv.python().exists() && std::fs::read_to_string(&mark).is_ok_and(|m| m == state) {
+            return Ok(venv);
+        }
+        self.say(
+            Phase::Tools,
+            None,
+            format!("getting {names} for Python, usually takes some seconds"),
+        );
+        self.make_venv(&venv, python)?;
+        let list = self.work.join("requirements.txt");
+        std::fs::write(&list, requirements(&build.packages)).map_err(|e| self.io(&list, &e))?;
+        let mut pip = venv.pip();
+        // Nothing that is not in the list, and nothing that would have to run to be installed.
+        pip.args(["install", "--no-deps", "--only-binary", ":all:"])
+            .args(["--require-hashes", "-r"])
+            .arg(&list);
+        self.step(&format!("pip install {names}"), pip, &mut |_| None)?;
+        std::fs::write(&mark, state).map_err(|e| self.io(&mark, &e))?;
+        Ok(venv)
+    }
+
     /// The source package, with the right checksum.
-    fn download(&mut self, venv: &Venv) -> Result<PathBuf, ProvisionError> {
-        let build = &self.entry.build;
+    fn download(&mut self, build: &CmakeBuild, venv: &Venv) -> Result<PathBuf, ProvisionError> {
         let folder = self.work.join("download");
         let archive = folder.join(&build.file);
         if sha256_file(&archive).is_ok_and(|d| d == build.sha256) {
@@ -872,8 +968,8 @@ impl Installation<'_> {
         // pip checks the hash before it runs anything of the package, which it has to do to learn
         // the package's metadata.
         let list = self.work.join("requirements.txt");
-        let line = format!("{} --hash=sha256:{}\n", build.requirement, build.sha256);
-        std::fs::write(&list, line).map_err(|e| self.io(&list, &e))?;
+        let one = [(build.requirement.clone(), vec![build.sha256.clone()])];
+        std::fs::write(&list, requirements(&one.into())).map_err(|e| self.io(&list, &e))?;
         let mut pip = venv.pip();
         pip.args([
             "download",
@@ -914,16 +1010,17 @@ impl Installation<'_> {
         Ok(archive)
     }
 
-    fn unpack(&mut self, venv: &Venv, archive: &Path) -> Result<(), ProvisionError> {
+    fn unpack(
+        &mut self,
+        build: &CmakeBuild,
+        venv: &Venv,
+        archive: &Path,
+    ) -> Result<(), ProvisionError> {
         let (mark, source) = (self.work.join("unpacked"), self.work.join("source"));
         if mark.exists() {
             return Ok(());
         }
-        self.say(
-            Phase::Unpack,
-            None,
-            format!("unpacking {}", self.entry.build.file),
-        );
+        self.say(Phase::Unpack, None, format!("unpacking {}", build.file));
         if source.exists() {
             std::fs::remove_dir_all(&source).map_err(|e| self.io(&source, &e))?;
         }
@@ -934,8 +1031,7 @@ impl Installation<'_> {
     }
 
     /// Configures and compiles; returns the executable.
-    fn build(&mut self, venv: &Venv) -> Result<PathBuf, ProvisionError> {
-        let build = &self.entry.build;
+    fn build(&mut self, build: &CmakeBuild, venv: &Venv) -> Result<PathBuf, ProvisionError> {
         let (source, out) = (
             self.work.join("source").join(&build.folder),
             self.work.join("build"),
@@ -998,17 +1094,78 @@ impl Installation<'_> {
     fn store(&mut self, program: &Path) -> Result<Found, ProvisionError> {
         self.say(Phase::Store, None, "putting it into the cache");
         let version = program_version(self.name, program)?;
-        if version != self.entry.version {
-            return Err(ProvisionError::Step {
-                name: self.name.to_owned(),
-                step: "the check of what was built".into(),
-                said: format!(
-                    "it says that it is {version} and should be {}",
-                    self.entry.version
-                ),
-                log: self.work.join("build.log"),
-            });
+        self.built(&version)?;
+        let entry = self.entry;
+        let folder = self.put(|part| {
+            std::fs::create_dir_all(part.join("bin"))?;
+            let target = part.join("bin").join(&entry.program);
+            std::fs::copy(program, &target)?;
+            Ok((target, None))
+        })?;
+        let path = folder.join("bin").join(&entry.program);
+        Ok(Found {
+            name: self.name.to_owned(),
+            path,
+            version,
+            from: Source::Cache,
+            interpreter: None,
+        })
+    }
+
+    /// The same for a Python environment and the program that runs in it.
+    fn store_venv(&mut self, build: &VenvBuild, venv: &Venv) -> Result<Found, ProvisionError> {
+        self.say(Phase::Store, None, "putting it into the cache");
+        let entry = self.entry;
+        for (file, content) in &build.files {
+            let path = self.work.join(file);
+            std::fs::write(&path, content).map_err(|e| self.io(&path, &e))?;
         }
+        let version = venv_version(self.name, &venv.python(), &self.work.join(&entry.program))?;
+        self.built(&version)?;
+        let base = venv.base().map_err(|e| self.io(&venv.python(), &e))?;
+        let work = self.work.clone();
+        let folder = self.put(|part| {
+            std::fs::create_dir_all(part)?;
+            for file in build.files.keys() {
+                std::fs::copy(work.join(file), part.join(file))?;
+            }
+            // The environment can be moved: Python finds its packages from where it is started.
+            std::fs::rename(&venv.folder, &Venv::in_folder(part).folder)?;
+            Ok((part.join(&entry.program), base))
+        })?;
+        Ok(Found {
+            name: self.name.to_owned(),
+            path: folder.join(&entry.program),
+            version,
+            from: Source::Cache,
+            interpreter: Some(Venv::in_folder(&folder).python()),
+        })
+    }
+
+    /// What was built has to be the version that was wanted.
+    fn built(&self, version: &Version) -> Result<(), ProvisionError> {
+        if *version == self.entry.version {
+            return Ok(());
+        }
+        Err(ProvisionError::Step {
+            name: self.name.to_owned(),
+            step: "the check of what was built".into(),
+            said: format!(
+                "it says that it is {version} and should be {}",
+                self.entry.version
+            ),
+            log: self.work.join("build.log"),
+        })
+    }
+
+    /// Puts into the cache, complete or not at all, what `fill` lays into the folder that it is
+    /// given; it answers the program, and the Python that the program leans on. Then the build
+    /// folder goes.
+    fn put(
+        &self,
+        fill: impl FnOnce(&Path) -> io::Result<(PathBuf, Option<PathBuf>)>,
+    ) -> Result<PathBuf, ProvisionError> {
+        let version = &self.entry.version;
         let folder = self.cache.join(self.name).join(version.to_string());
         let put = || -> io::Result<()> {
             // Beside its place, on the same file system, so that the rename is one step.
@@ -1016,13 +1173,12 @@ impl Installation<'_> {
             if part.exists() {
                 std::fs::remove_dir_all(&part)?;
             }
-            std::fs::create_dir_all(part.join("bin"))?;
-            let target = part.join("bin").join(&self.entry.program);
-            std::fs::copy(program, &target)?;
+            let (target, python) = fill(&part)?;
             let manifest = Manifest {
                 sha256: sha256_file(&target)?,
                 size: std::fs::metadata(&target)?.len(),
                 recipe: recipe_hash(self.entry),
+                python,
             };
             std::fs::write(
                 part.join(Manifest::FILE),
@@ -1038,29 +1194,43 @@ impl Installation<'_> {
         put().map_err(|e| self.io(&folder, &e))?;
         // Only room is lost if this fails.
         let _ = std::fs::remove_dir_all(&self.work);
-        let path = folder.join("bin").join(&self.entry.program);
-        Ok(Found {
-            name: self.name.to_owned(),
-            path,
-            version,
-            from: Source::Cache,
-        })
+        Ok(folder)
     }
 }
 
 /// A Python environment.
-struct Venv {
+pub(super) struct Venv {
     folder: PathBuf,
 }
 
 impl Venv {
+    /// The one in a build folder, or in an entry's folder of the cache.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.join("venv"),
+        }
+    }
+
     fn bin(&self) -> PathBuf {
         self.folder
             .join(if cfg!(windows) { "Scripts" } else { "bin" })
     }
 
-    fn python(&self) -> PathBuf {
-        self.bin().join("python")
+    pub(super) fn python(&self) -> PathBuf {
+        let name = if cfg!(windows) {
+            "python.exe"
+        } else {
+            "python"
+        };
+        self.bin().join(name)
+    }
+
+    /// The Python outside of it that it leans on, with no link left in its path; none where the
+    /// environment has a copy of its own.
+    pub(super) fn base(&self) -> io::Result<Option<PathBuf>> {
+        let python = std::fs::canonicalize(self.python())?;
+        let own = std::fs::canonicalize(&self.folder)?;
+        Ok((!python.starts_with(own)).then_some(python))
     }
 
     /// pip, which must neither ask nor look for news of itself.
@@ -1079,8 +1249,20 @@ impl Venv {
     }
 }
 
+/// Packages and the hashes of their files, as pip reads them.
+fn requirements(packages: &BTreeMap<String, Vec<String>>) -> String {
+    let line = |(package, hashes): (&String, &Vec<String>)| {
+        let hashes: Vec<_> = hashes
+            .iter()
+            .map(|h| format!(" --hash=sha256:{h}"))
+            .collect();
+        format!("{package}{}\n", hashes.concat())
+    };
+    packages.iter().map(line).collect()
+}
+
 /// A hash of all that decides what comes out.
-fn recipe_hash(entry: &Entry) -> String {
+pub(super) fn recipe_hash(entry: &Entry) -> String {
     let build = serde_json::to_string(&entry.build).unwrap_or_default();
     hex::encode(Sha256::digest(format!(
         "{RECIPE}\n{}\n{build}",

@@ -1,4 +1,4 @@
-//! Finding what the cluster lane needs, and installing it.
+//! Finding what is not built into this program, and installing it.
 //!
 //! A program is looked for in its environment variable, on PATH, in the cache, in this order; what
 //! is not there can be built into the cache (`$LNCONFORM_CACHE`, else `~/.cache/lnconform`). The
@@ -10,7 +10,7 @@ mod table;
 mod tests;
 
 pub use install::{Phase, Progress, ProvisionError};
-pub use table::{Build, Entry, Recipe, VERSIONS, table};
+pub use table::{Build, CmakeBuild, Entry, VERSIONS, VenvBuild, table};
 
 use crate::process;
 use semver::Version;
@@ -60,6 +60,26 @@ pub struct Found {
     pub version: Version,
     /// Where it was found.
     pub from: Source,
+    /// The interpreter that runs it, where it does not run by itself.
+    pub interpreter: Option<PathBuf>,
+}
+
+impl Found {
+    /// What to start: the program, and the arguments that come before any other.
+    pub fn command(&self) -> (PathBuf, Vec<OsString>) {
+        match &self.interpreter {
+            None => (self.path.clone(), Vec::new()),
+            Some(python) => (python.clone(), python_args(&self.path)),
+        }
+    }
+}
+
+/// The arguments with which Python runs a file of the cache: without the user's own packages and
+/// settings, and without writing compiled files there.
+fn python_args(file: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = ["-B", "-E", "-s"].map(OsString::from).into();
+    args.push(file.into());
+    args
 }
 
 /// A program that is not there, or not usable.
@@ -188,7 +208,8 @@ impl Provisioner {
         let entries = table().cloned().unwrap_or_default();
         let vars = entries
             .values()
-            .filter_map(|e| Some((e.env.clone(), std::env::var_os(&e.env)?)))
+            .filter_map(|e| e.env.clone())
+            .filter_map(|name| std::env::var_os(&name).map(|value| (name, value)))
             .filter(|(_, value)| !value.is_empty())
             .collect();
         Self {
@@ -232,7 +253,7 @@ impl Provisioner {
     /// A name that the table lacks; a program named in the variable that cannot be used.
     pub fn find(&self, name: &str) -> Result<Lookup, ProgramError> {
         let entry = self.entry(name)?;
-        if let Some(value) = self.vars.get(&entry.env) {
+        if let Some(value) = entry.env.as_ref().and_then(|env| self.vars.get(env)) {
             let path = PathBuf::from(value);
             let version = self.check(name, entry, &path)?;
             return Ok(Lookup::Found(Found {
@@ -240,10 +261,16 @@ impl Provisioner {
                 path,
                 version,
                 from: Source::Env,
+                interpreter: None,
             }));
         }
         let mut problems = Vec::new();
-        for path in self.on_path(&entry.program) {
+        let on_path = match &entry.build {
+            Build::BitcoinCoreCmake(_) => self.on_path(&entry.program),
+            // A program of this repository, of which nobody has another.
+            Build::Venv(_) => Vec::new(),
+        };
+        for path in on_path {
             match self.check(name, entry, &path) {
                 Ok(version) => {
                     let name = name.to_owned();
@@ -252,6 +279,7 @@ impl Provisioner {
                         path,
                         version,
                         from: Source::Path,
+                        interpreter: None,
                     }));
                 }
                 Err(error) => problems.push(error.to_string()),
@@ -278,25 +306,62 @@ impl Provisioner {
             return Ok(None);
         };
         let folder = cache.join(name).join(entry.version.to_string());
-        let path = folder.join("bin").join(&entry.program);
         let Some(manifest) = Manifest::read(&folder) else {
             return Ok(None);
         };
-        let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == manifest.size)
-            && (!thorough || sha256_file(&path).is_ok_and(|d| d == manifest.sha256));
-        if !same {
-            return Err(format!(
-                "{} is not what was installed there (its size or checksum changed): `{}` installs it anew",
+        let anew = |path: &Path, why: &str| {
+            format!(
+                "{} is not what was installed there ({why}): `{}` installs it anew",
                 path.display(),
                 install_line(name)
-            ));
-        }
-        let version = entry.version.clone();
+            )
+        };
+        let (path, interpreter) = match &entry.build {
+            Build::BitcoinCoreCmake(_) => {
+                let path = folder.join("bin").join(&entry.program);
+                let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == manifest.size)
+                    && (!thorough || sha256_file(&path).is_ok_and(|d| d == manifest.sha256));
+                if !same {
+                    return Err(anew(&path, "its size or checksum changed"));
+                }
+                (path, None)
+            }
+            Build::Venv(build) => {
+                let path = folder.join(&entry.program);
+                if manifest.recipe != install::recipe_hash(entry) {
+                    return Err(format!(
+                        "{} was installed by another lnconform: `{}` installs this one's",
+                        path.display(),
+                        install_line(name)
+                    ));
+                }
+                for (file, content) in &build.files {
+                    let file = folder.join(file);
+                    if !std::fs::read(&file).is_ok_and(|bytes| bytes == content.as_bytes()) {
+                        return Err(anew(&file, "its content changed"));
+                    }
+                }
+                let venv = install::Venv::in_folder(&folder);
+                let python = venv.python();
+                // An upgrade of the system replaces the Python that the environment leans on.
+                if venv.base().ok() != Some(manifest.python) {
+                    return Err(anew(&python, "the Python behind it is gone or another"));
+                }
+                if thorough {
+                    let version = venv_version(name, &python, &path).map_err(|e| e.to_string())?;
+                    if version != entry.version {
+                        return Err(anew(&path, &format!("it says that it is {version}")));
+                    }
+                }
+                (path, Some(python))
+            }
+        };
         Ok(Some(Found {
             name: name.to_owned(),
             path,
-            version,
+            version: entry.version.clone(),
             from: Source::Cache,
+            interpreter,
         }))
     }
 
@@ -407,6 +472,16 @@ pub fn install(
     Provisioner::from_env().install(spec, apt, progress)
 }
 
+/// The entries that are installed and required where nothing is named, quick ones first.
+pub fn defaults() -> Vec<&'static str> {
+    let Ok(table) = table() else {
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = table.iter().filter(|(_, e)| e.default).collect();
+    entries.sort_by_key(|(_, e)| e.minutes);
+    entries.into_iter().map(|(name, _)| name.as_str()).collect()
+}
+
 /// [`Provisioner::doctor`] in this process's environment.
 pub fn doctor() -> Vec<Doctor> {
     Provisioner::from_env().doctor()
@@ -421,14 +496,8 @@ pub fn check_program(name: &str, path: &Path) -> Result<Version, ProgramError> {
     host.check(name, host.entry(name)?, path)
 }
 
-/// Asks a program for its version.
+/// Asks bitcoind for its version.
 fn program_version(name: &str, path: &Path) -> Result<Version, ProgramError> {
-    let install = install_line(name);
-    let broken = |reason: String| ProgramError::Broken {
-        path: path.to_owned(),
-        reason,
-        install: install.clone(),
-    };
     let mut command = Command::new(path);
     // Even when only asked for its version, bitcoind reads the user's configuration and writes a
     // settings file beside it, where two at once fail. In a folder that exists, without both, it
@@ -437,7 +506,41 @@ fn program_version(name: &str, path: &Path) -> Result<Version, ProgramError> {
     folder.push(std::env::temp_dir());
     command
         .arg(folder)
-        .args(["-noconf", "-nosettings", "-version"])
+        .args(["-noconf", "-nosettings", "-version"]);
+    let said = first_line(name, path, command)?;
+    version_in(&said).ok_or_else(|| ProgramError::Other {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        said,
+        install: install_line(name),
+    })
+}
+
+/// Asks a Python program of this repository for its version. It answers only if all its packages
+/// can be imported.
+fn venv_version(name: &str, python: &Path, file: &Path) -> Result<Version, ProgramError> {
+    let mut command = Command::new(python);
+    command.args(python_args(file)).arg("--version");
+    let said = first_line(name, file, command)?;
+    said.strip_prefix(name)
+        .and_then(|rest| rest.trim().parse().ok())
+        .ok_or_else(|| ProgramError::Other {
+            path: file.to_owned(),
+            name: name.to_owned(),
+            said,
+            install: install_line(name),
+        })
+}
+
+/// The first line that a program prints when it is asked for its version.
+fn first_line(name: &str, path: &Path, mut command: Command) -> Result<String, ProgramError> {
+    let install = install_line(name);
+    let broken = |reason: String| ProgramError::Broken {
+        path: path.to_owned(),
+        reason,
+        install: install.clone(),
+    };
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
@@ -462,13 +565,7 @@ fn program_version(name: &str, path: &Path) -> Result<Version, ProgramError> {
         )));
     }
     let text = String::from_utf8_lossy(&text);
-    let said = text.lines().next().unwrap_or_default().to_owned();
-    version_in(&said).ok_or_else(|| ProgramError::Other {
-        path: path.to_owned(),
-        name: name.to_owned(),
-        said,
-        install,
-    })
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// The version in "Bitcoin Core daemon version v31.99.0-unk bitcoind" and the like. What follows
@@ -495,6 +592,9 @@ struct Manifest {
     size: u64,
     /// Hash of the recipe by which it was built.
     recipe: String,
+    /// The Python, with no link left in its path, that the environment was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    python: Option<PathBuf>,
 }
 
 impl Manifest {

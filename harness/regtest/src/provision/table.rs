@@ -22,8 +22,9 @@ pub struct Entry {
     pub supported: VersionReq,
     /// Whether `run --install` installs and requires it.
     pub default: bool,
-    /// The environment variable that names the program.
-    pub env: String,
+    /// The environment variable that names the program, where one of the user's own will do.
+    #[serde(default)]
+    pub env: Option<String>,
     /// The program's file name.
     pub program: String,
     /// Usual build time on two idle cores.
@@ -34,12 +35,21 @@ pub struct Entry {
     pub build: Build,
 }
 
+/// How a program comes into the cache.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "recipe", rename_all = "kebab-case")]
+pub enum Build {
+    /// CMake and Ninja, from a source package of the Python registry; the program lies in `bin/` of
+    /// the build folder.
+    BitcoinCoreCmake(CmakeBuild),
+    /// A Python environment with pinned packages, and a Python program of this repository beside it.
+    Venv(VenvBuild),
+}
+
 /// A build from a source package of the Python registry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Build {
-    /// The way to build it.
-    pub recipe: Recipe,
+pub struct CmakeBuild {
     /// The package and its version, as pip writes them.
     pub requirement: String,
     /// The source package's file name.
@@ -62,13 +72,34 @@ pub struct Build {
     pub target: String,
 }
 
-/// The ways to build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Recipe {
-    /// CMake and Ninja; the program lies in `bin/` of the build folder.
-    BitcoinCoreCmake,
+/// A Python environment, and the program that runs in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VenvBuild {
+    /// The newest Python 3 for which the packages below are there built, as its minor version.
+    pub newest_python: u32,
+    /// What pip installs: each package with its version, as pip writes them, and the SHA-256 of
+    /// every file of it that will do, in hexadecimal. Packages that these need have to be listed.
+    pub packages: BTreeMap<String, Vec<String>>,
+    /// Files of the program, by name, with their content. Not in the file: they are embedded.
+    #[serde(skip_deserializing, default)]
+    pub files: BTreeMap<String, String>,
 }
+
+/// The Python programs of this repository, embedded, so that the binary alone can install them:
+/// name of the entry, file, content.
+const EMBEDDED: &[(&str, &str, &str)] = &[
+    (
+        "draft-py",
+        "adapter.py",
+        include_str!("../../../adapters/draft-py/adapter.py"),
+    ),
+    (
+        "draft-py",
+        "keysend_proof.py",
+        include_str!("../../../adapters/draft-py/keysend_proof.py"),
+    ),
+];
 
 /// The table: entries by name.
 ///
@@ -79,7 +110,14 @@ pub fn table() -> Result<&'static BTreeMap<String, Entry>, &'static lnconform_ya
         OnceLock::new();
     TABLE
         .get_or_init(|| {
-            lnconform_yaml::from_str(Path::new("harness/regtest/versions.yaml"), VERSIONS)
+            let mut table: BTreeMap<String, Entry> =
+                lnconform_yaml::from_str(Path::new("harness/regtest/versions.yaml"), VERSIONS)?;
+            for (name, file, content) in EMBEDDED {
+                if let Some(Build::Venv(build)) = table.get_mut(*name).map(|e| &mut e.build) {
+                    build.files.insert((*file).into(), (*content).into());
+                }
+            }
+            Ok(table)
         })
         .as_ref()
 }
@@ -104,9 +142,35 @@ mod tests {
         assert!(table.contains_key("bitcoind"));
         for (name, entry) in table {
             assert!(entry.supported.matches(&entry.version), "{name}");
-            let digest = hex::decode(&entry.build.sha256).unwrap();
-            assert_eq!(digest.len(), 32, "{name}");
+            let digests = match &entry.build {
+                Build::BitcoinCoreCmake(build) => vec![&build.sha256],
+                Build::Venv(build) => {
+                    assert!(build.files.contains_key(&entry.program), "{name}");
+                    // Nothing is installed that no hash vouches for.
+                    assert!(build.packages.values().all(|h| !h.is_empty()), "{name}");
+                    build.packages.values().flatten().collect()
+                }
+            };
+            assert!(!digests.is_empty(), "{name}");
+            for digest in digests {
+                assert_eq!(hex::decode(digest).unwrap().len(), 32, "{name}: {digest}");
+            }
         }
+        assert!(table.contains_key("draft-py"));
+        for (name, ..) in EMBEDDED {
+            assert!(table.contains_key(*name), "{name} is embedded for nobody");
+        }
+    }
+
+    #[test]
+    fn an_embedded_program_has_the_version_of_its_entry() {
+        let entry = &table().unwrap()["draft-py"];
+        let line = format!("__version__ = \"{}\"", entry.version);
+        let Build::Venv(build) = &entry.build else {
+            panic!()
+        };
+        let says = build.files.values().filter(|f| f.contains(&line)).count();
+        assert_eq!(says, 1, "{line}");
     }
 
     #[test]
@@ -117,6 +181,8 @@ mod tests {
                 .to_string()
         };
         assert!(read(&VERSIONS.replace("minutes:", "minuts:")).contains("did you mean `minutes`"));
+        let error = read(&VERSIONS.replace("newest_python:", "newest_pyton:"));
+        assert!(error.contains("newest_pyton"), "{error}");
         let error = read(&VERSIONS.replace("version: 31.99.0", "version: soon"));
         assert!(error.contains("v.yaml:"), "{error}");
     }

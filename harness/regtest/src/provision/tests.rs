@@ -9,20 +9,31 @@ use std::thread;
 /// What the stand-in for the source package holds.
 const SOURCE: &str = "the source";
 
-/// Python: the environment, pip, tarfile. `offline`, `altered`: what goes wrong.
+/// Python: the environment, pip, tarfile, our own program's `--version`. `offline`, `no-wheel`,
+/// `pip-fail`, `refused`, `altered`, `no-import`: what goes wrong.
 const PYTHON: &str = r#"
 case "$*" in
   *sys.version_info*) cat "$T/python-version" 2>/dev/null || echo 3 11; exit;;
   *ensurepip*) [ ! -e "$T/no-venv" ]; exit;;
-  "-m venv "*) for d; do :; done; mkdir -p "$d/bin" && cp "$0" "$d/bin/python"; exit;;
+  "-m venv "*) for d; do :; done; mkdir -p "$d/bin" && ln -sf "$0" "$d/bin/python"; exit;;
+  "-B -E -s "*" --version") [ -e "$T/no-import" ] && exit 1
+    echo "draft-py $(cat "$T/built-version" 2>/dev/null || echo 0.1.0)"; exit;;
 esac
 if [ -e "$T/offline" ]; then
   echo "WARNING: Retrying after connection broken by 'NewConnectionError: Temporary failure in name resolution'"
   echo "ERROR: No matching distribution found for it" >&2; exit 1
 fi
+if [ -e "$T/no-wheel" ]; then
+  echo "ERROR: Could not find a version that satisfies the requirement it==2 (from versions: 1, 1.1)" >&2
+  echo "ERROR: No matching distribution found for it==2" >&2; exit 1
+fi
 case "$*" in
-  *" install "*) exit;;
-  *" download "*)
+  *" install "*)
+    if [ -e "$T/pip-fail" ]; then . "$T/pip-fail"; fi
+    case "$*" in *--require-hashes*) [ -e "$T/refused" ] || exit 0;; *) exit 0;; esac;;
+esac
+case "$*" in
+  *" download "*|*" --require-hashes "*)
     if [ -e "$T/refused" ]; then
       echo "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. Otherwise" >&2
       echo "        Expected sha256 aa" >&2; echo "             Got        bb" >&2; exit 1
@@ -133,11 +144,15 @@ impl Stage {
 
     fn host_with_cache(&self, cache: PathBuf) -> Provisioner {
         let mut host = Provisioner::new(cache, self.path("bin"), []);
-        let build = &mut host.entries.get_mut("bitcoind").unwrap().build;
+        let build = cmake(&mut host);
         build.sha256 = hex::encode(Sha256::digest(SOURCE));
         build.file = "src.tar.gz".into();
         build.folder = "src".into();
         host
+    }
+
+    fn install_py(&self) -> Result<Found, ProvisionError> {
+        self.host().install("draft-py", false, &mut |_| {})
     }
 
     fn install(&self) -> Result<Found, ProvisionError> {
@@ -147,6 +162,17 @@ impl Stage {
     fn work(&self) -> PathBuf {
         self.path("cache/tmp/bitcoind-31.99.0")
     }
+}
+
+fn cmake(host: &mut Provisioner) -> &mut CmakeBuild {
+    match &mut host.entries.get_mut("bitcoind").unwrap().build {
+        Build::BitcoinCoreCmake(build) => build,
+        Build::Venv(_) => panic!("bitcoind is built"),
+    }
+}
+
+fn doctor_of(host: &Provisioner, name: &str) -> Doctor {
+    host.doctor().into_iter().find(|d| d.name == name).unwrap()
 }
 
 /// Written by another process: a file that this one holds open for writing could not be run by any
@@ -305,12 +331,7 @@ fn what_another_recipe_left_is_thrown_away() {
     stage.install().unwrap_err();
     stage.unset("fail");
     let mut host = stage.host();
-    host.entries
-        .get_mut("bitcoind")
-        .unwrap()
-        .build
-        .cmake
-        .push("-DNEW=1".into());
+    cmake(&mut host).cmake.push("-DNEW=1".into());
     host.install("bitcoind", false, &mut |_| {}).unwrap();
     assert_eq!(stage.calls("tarfile"), 2);
     assert_eq!(stage.calls("-DNEW=1"), 1);
@@ -560,7 +581,7 @@ fn unknown_names_and_versions_are_refused() {
         .install("bitcoin", false, &mut |_| {})
         .unwrap_err()
         .to_string();
-    assert!(error.contains("it has bitcoind"), "{error}");
+    assert!(error.contains("it has bitcoind, draft-py"), "{error}");
 }
 
 #[test]
@@ -583,4 +604,204 @@ fn a_version_line_is_read_or_refused() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_python_program_is_installed_with_pinned_packages_and_found_afterwards() {
+    let stage = Stage::new();
+    let Lookup::Missing(missing) = stage.host().find("draft-py").unwrap() else {
+        panic!()
+    };
+    assert_eq!(missing.install_line, "lnconform install draft-py");
+    let mut seen = Vec::new();
+    let found = stage
+        .host()
+        .install("draft-py", false, &mut |p| seen.push(p.phase))
+        .unwrap();
+    assert_eq!(seen, [Phase::Tools, Phase::Store]);
+    assert_eq!(
+        stage.calls("dpkg-query"),
+        0,
+        "asked for bitcoind's libraries"
+    );
+    let folder = stage.path("cache/draft-py/0.1.0");
+    assert_eq!(found.path, folder.join("adapter.py"));
+    let (program, args) = found.command();
+    assert_eq!(program, folder.join("venv/bin/python"));
+    assert_eq!(args.last().unwrap(), found.path.as_os_str());
+    // What the binary holds, and nothing from elsewhere.
+    for file in ["adapter.py", "keysend_proof.py"] {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    assert!(!stage.path("cache/tmp/draft-py-0.1.0").exists());
+    assert_eq!(
+        stage.calls("install --no-deps --only-binary :all: --require-hashes -r"),
+        1
+    );
+
+    assert_eq!(
+        stage.host().find("draft-py").unwrap(),
+        Lookup::Found(found.clone())
+    );
+    assert!(doctor_of(&stage.host(), "draft-py").found);
+    assert_eq!(stage.install_py().unwrap(), found);
+    assert_eq!(stage.calls("-m venv"), 1, "installed again");
+}
+
+#[test]
+fn every_package_of_a_python_program_is_listed_with_its_hashes() {
+    let stage = Stage::new();
+    stage.set("pip-fail", "exit 1");
+    let error = stage.install_py().unwrap_err();
+    assert!(matches!(error, ProvisionError::Step { .. }), "{error}");
+    let list = stage.path("cache/tmp/draft-py-0.1.0/requirements.txt");
+    let list = std::fs::read_to_string(list).unwrap();
+    let entries = table().unwrap();
+    let Build::Venv(build) = &entries["draft-py"].build else {
+        panic!()
+    };
+    for (package, hashes) in &build.packages {
+        let line = list.lines().find(|l| l.starts_with(package)).unwrap();
+        for hash in hashes {
+            assert!(line.contains(&format!(" --hash=sha256:{hash}")), "{hash}");
+        }
+    }
+    // The next try takes up the folder, and begins the environment anew.
+    stage.unset("pip-fail");
+    stage.install_py().unwrap();
+    assert_eq!(stage.calls("-m venv"), 2);
+}
+
+#[test]
+fn what_stops_a_python_program_is_told_apart() {
+    let stage = Stage::new();
+    stage.set("offline", "");
+    let error = stage.install_py().unwrap_err();
+    assert!(matches!(error, ProvisionError::NoNetwork { .. }), "{error}");
+    assert!(
+        error.to_string().contains("lnconform install draft-py"),
+        "{error}"
+    );
+    stage.unset("offline");
+    stage.set("no-wheel", "");
+    let error = stage.install_py().unwrap_err();
+    assert!(matches!(error, ProvisionError::NoWheel { .. }), "{error}");
+    stage.unset("no-wheel");
+    stage.set("refused", "");
+    let error = stage.install_py().unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::Checksum { found, file, .. }
+            if found == "bb" && file.starts_with("coincurve==")),
+        "{error}"
+    );
+    stage.unset("refused");
+    stage.set("built-version", "0.0.9");
+    let error = stage.install_py().unwrap_err();
+    assert!(error.to_string().contains("0.0.9"), "{error}");
+    stage.unset("built-version");
+    stage.set("no-import", "");
+    let error = stage.install_py().unwrap_err();
+    assert!(matches!(error, ProvisionError::Program(_)), "{error}");
+    assert!(!stage.path("cache/draft-py").exists());
+    stage.unset("no-import");
+    stage.install_py().unwrap();
+}
+
+#[test]
+fn a_python_that_is_too_new_for_the_packages_is_passed_over() {
+    let stage = Stage::new();
+    stage.set("python-version", "3 99");
+    let error = stage.install_py().unwrap_err().to_string();
+    assert!(error.contains("needs Python 3.9 to 3.13"), "{error}");
+    assert!(error.contains("python3 is 3.99"), "{error}");
+    let doctor = doctor_of(&stage.host(), "draft-py");
+    assert!(
+        doctor
+            .problems
+            .iter()
+            .any(|p| p.contains("python3 is 3.99")),
+        "{doctor:?}"
+    );
+    stage.program(
+        "python3.12",
+        &PYTHON
+            .replace("echo 3 11", "echo 3 12")
+            .replace("python-version", "none"),
+    );
+    stage.install_py().unwrap();
+}
+
+#[test]
+fn a_python_program_that_is_not_this_binarys_is_installed_anew() {
+    let stage = Stage::new();
+    let found = stage.install_py().unwrap();
+    let gone = |host: &Provisioner, why: &str| {
+        let Lookup::Missing(missing) = host.find("draft-py").unwrap() else {
+            panic!("{why}")
+        };
+        let text = missing.to_string();
+        assert!(text.contains(why), "{text}");
+        assert!(!doctor_of(host, "draft-py").found);
+    };
+    // Somebody edited it.
+    std::fs::write(&found.path, "print()").unwrap();
+    gone(&stage.host(), "its content changed");
+    assert_eq!(stage.install_py().unwrap(), found);
+    // The system's Python is another one.
+    let python = found.interpreter.clone().unwrap();
+    let other = stage.program("python3-other", PYTHON);
+    std::fs::remove_file(&python).unwrap();
+    std::os::unix::fs::symlink(other, &python).unwrap();
+    gone(&stage.host(), "the Python behind it is gone or another");
+    assert_eq!(stage.install_py().unwrap(), found);
+    // A package was removed from it: only the thorough look of `doctor` and `install` sees that.
+    stage.set("no-import", "");
+    assert!(!doctor_of(&stage.host(), "draft-py").found);
+    stage.unset("no-import");
+    // Another binary brings other files under the same version.
+    let mut host = stage.host();
+    match &mut host.entries.get_mut("draft-py").unwrap().build {
+        Build::Venv(build) => build.files.insert("adapter.py".into(), "# new".into()),
+        Build::BitcoinCoreCmake(_) => panic!(),
+    };
+    gone(&host, "was installed by another lnconform");
+    let found = host.install("draft-py", false, &mut |_| {}).unwrap();
+    assert_eq!(std::fs::read_to_string(found.path).unwrap(), "# new");
+}
+
+#[test]
+fn two_at_once_install_a_python_program_once() {
+    let stage = Stage::new();
+    stage.set(
+        "pip-fail",
+        "while [ ! -e \"$T/go\" ]; do sleep 0.02; done; exit 0",
+    );
+    let (building, builds) = channel();
+    let (waiting, waits) = channel();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            stage.host().install("draft-py", false, &mut |p| {
+                if p.phase == Phase::Tools {
+                    let _ = building.send(());
+                }
+            })
+        });
+        builds.recv_timeout(Duration::from_secs(20)).unwrap();
+        let second = scope.spawn(|| {
+            stage.host().install("draft-py", false, &mut |p| {
+                assert_eq!(p.phase, Phase::Wait, "{}", p.message);
+                let _ = waiting.send(());
+            })
+        });
+        waits.recv_timeout(Duration::from_secs(20)).unwrap();
+        stage.set("go", "");
+        let first = first.join().unwrap().unwrap();
+        assert_eq!(second.join().unwrap().unwrap(), first);
+    });
+    assert_eq!(stage.calls("-m venv"), 1);
+}
+
+#[test]
+fn the_defaults_begin_with_what_is_quick() {
+    assert_eq!(defaults(), ["draft-py", "bitcoind"]);
 }

@@ -1,7 +1,7 @@
 //! The body of a case: what is expected and referred to holds together.
 
 use super::Whole;
-use crate::bindings::{RESERVED, is_name};
+use crate::bindings::{RESERVED, RUN_FIELDS, Reference, is_name};
 use crate::case::{Codec, Expect, RoleChoice, Scenario, Step};
 use crate::expect::{self, Fault};
 use crate::file::{self, StepFile};
@@ -12,6 +12,11 @@ use std::collections::BTreeSet;
 
 /// Operations that the harness itself does, on `chain`.
 const CHAIN_OPERATIONS: [&str; 1] = ["chain.mine"];
+/// Operations that the harness itself does, on `harness`.
+const HARNESS_OPERATIONS: [&str; 3] = ["file.write", "file.read", "values.keep"];
+/// What a step may be done on beside a role. `codec` answers what an adapter answers, so that its
+/// operations are not known here.
+const NO_ROLES: [&str; 3] = ["chain", "codec", "harness"];
 
 /// The body of a codec vector.
 pub(super) fn codec(
@@ -63,6 +68,7 @@ pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault>
         }
     }
     let mut known: BTreeSet<String> = roles.iter().map(|r| (*r).to_owned()).collect();
+    known.insert("run".to_owned());
     let mut names = BTreeSet::new();
     let mut steps = Vec::with_capacity(whole.steps.len());
     for (i, file) in whole.steps.iter().enumerate() {
@@ -121,31 +127,7 @@ fn step(
                 .help("begin with a letter; use lower case, digits and `-`"),
         );
     }
-    let on_chain = file.on == "chain";
-    if !on_chain && !roles.contains(&file.on.as_str()) {
-        let mut candidates = roles.to_vec();
-        candidates.push("chain");
-        return Err(
-            Fault::new(&["on"], format!("there is no role `{}`", file.on))
-                .help(did_you_mean(&file.on, &candidates)),
-        );
-    }
-    let harness_own = CHAIN_OPERATIONS.contains(&file.operation.as_str());
-    if on_chain != harness_own {
-        return Err(if on_chain {
-            Fault::new(
-                &["do"],
-                format!("the chain has no operation `{}`", file.operation),
-            )
-            .help(did_you_mean(&file.operation, &CHAIN_OPERATIONS))
-        } else {
-            Fault::new(
-                &["on"],
-                format!("`{}` is not done by a node", file.operation),
-            )
-            .help("write `on: chain`")
-        });
-    }
+    place(file, roles)?;
     if file.operation.trim().is_empty() {
         return Err(Fault::new(&["do"], "the operation has no name"));
     }
@@ -206,14 +188,39 @@ fn step(
     })
 }
 
+/// That the step is done on a role, or by the harness on what is its own.
+fn place(file: &StepFile, roles: &[&str]) -> Result<(), Fault> {
+    let own = [
+        ("chain", CHAIN_OPERATIONS.as_slice()),
+        ("harness", HARNESS_OPERATIONS.as_slice()),
+    ];
+    let operation = file.operation.as_str();
+    if let Some((on, operations)) = own.iter().find(|(on, _)| *on == file.on) {
+        if operations.contains(&operation) {
+            return Ok(());
+        }
+        let fault = Fault::new(&["do"], format!("the {on} has no operation `{operation}`"));
+        return Err(fault.help(did_you_mean(operation, operations)));
+    }
+    if let Some((on, _)) = own.iter().find(|(_, o)| o.contains(&operation)) {
+        let fault = Fault::new(&["on"], format!("`{operation}` is not done by a node"));
+        return Err(fault.help(format!("write `on: {on}`")));
+    }
+    if file.on == "codec" || roles.contains(&file.on.as_str()) {
+        return Ok(());
+    }
+    let mut candidates = roles.to_vec();
+    candidates.extend(NO_ROLES);
+    let fault = Fault::new(&["on"], format!("there is no role `{}`", file.on));
+    Err(fault.help(did_you_mean(&file.on, &candidates)))
+}
+
 /// Params hold references, but no matchers.
 fn sendable(value: &Value, known: &BTreeSet<String>) -> Result<(), Fault> {
     match value {
         Value::String(text) if crate::bindings::literal(text).is_none() => {
             match Pattern::compile(value) {
-                Ok(Pattern::Reference(reference)) => {
-                    known_name(&reference.name, &reference.to_string(), known)
-                }
+                Ok(Pattern::Reference(reference)) => known_name(&reference, known),
                 Ok(_) => Err(
                     Fault::new(&[], format!("`{text}` is a matcher and cannot be sent"))
                         .help("a literal dollar is `$$`"),
@@ -236,13 +243,26 @@ fn sendable(value: &Value, known: &BTreeSet<String>) -> Result<(), Fault> {
     }
 }
 
-fn known_name(name: &str, whole: &str, known: &BTreeSet<String>) -> Result<(), Fault> {
+fn known_name(reference: &Reference, known: &BTreeSet<String>) -> Result<(), Fault> {
+    let name = reference.name.as_str();
+    if name == "run" {
+        let fields: Vec<&str> = reference.path.iter().map(String::as_str).collect();
+        return match fields.as_slice() {
+            [field] if RUN_FIELDS.contains(field) => Ok(()),
+            [field, ..] => Err(
+                Fault::new(&[], format!("`{reference}` is no value of the run"))
+                    .help(did_you_mean(field, &RUN_FIELDS)),
+            ),
+            [] => Err(Fault::new(&[], "`$run` alone is no value")
+                .help(format!("it has {}", RUN_FIELDS.join(", ")))),
+        };
+    }
     if known.contains(name) {
         return Ok(());
     }
     let fault = Fault::new(
         &[],
-        format!("`{whole}`: `{name}` is neither a role nor bound by an earlier step"),
+        format!("`{reference}`: `{name}` is neither a role nor bound by an earlier step"),
     );
     Err(match suggest(name, known.iter().map(String::as_str)) {
         Some(near) => fault.help(format!("did you mean `${near}`?")),
@@ -262,8 +282,7 @@ fn references(expect: &Expect, known: &BTreeSet<String>) -> Result<(), Fault> {
             pattern.references(&mut |path, reference| {
                 if outcome.is_ok() {
                     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                    outcome = known_name(&reference.name, &reference.to_string(), known)
-                        .map_err(|f| f.below(&path));
+                    outcome = known_name(reference, known).map_err(|f| f.below(&path));
                 }
             });
             outcome

@@ -398,6 +398,71 @@ fn each_mistake_has_its_message() {
 }
 
 #[test]
+fn a_step_may_be_done_by_a_codec_or_by_the_harness() {
+    let step = |text: &str| {
+        let vector = format!("{SCENARIO}  - {text}\n");
+        load(&[("s.yaml", &vector), ("topologies/pair.yaml", PAIR)])
+            .map(|set| match &set.cases[0].body {
+                Body::Scenario(s) => s.steps.last().unwrap().clone(),
+                Body::Codec(_) => panic!("a codec vector"),
+            })
+            .map_err(|problems| problems.join("\n"))
+    };
+    let taken = step(
+        "{on: codec, do: made.up, with: {chain_hash: $run.chain_hash, now: $run.now, n: [$run.nonce, $run.nonce-2]}, bind: x}",
+    )
+    .unwrap();
+    assert_eq!(
+        (taken.on.as_str(), taken.operation.as_str()),
+        ("codec", "made.up")
+    );
+    for good in [
+        "{on: harness, do: file.write, with: {name: receipt, bytes: \"00\"}}",
+        "{on: harness, do: file.read, with: {name: receipt}, expect: {bytes: \"00\"}}",
+        "{on: harness, do: values.keep, with: {past: $run.past, future: $run.future}}",
+        "{on: codec, do: x, expect: {time: $run.now}}",
+    ] {
+        step(good).unwrap();
+    }
+    for (wrong, said) in [
+        (
+            "{on: harness, do: file.wriet}",
+            "the harness has no operation `file.wriet`; did you mean `file.write`?",
+        ),
+        (
+            "{on: payer, do: file.read}",
+            "`file.read` is not done by a node; write `on: harness`",
+        ),
+        (
+            "{on: codec, do: chain.mine}",
+            "`chain.mine` is not done by a node; write `on: chain`",
+        ),
+        ("{on: codce, do: x}", "did you mean `codec`?"),
+        (
+            "{on: codec, do: x, with: {a: $run.nwo}}",
+            "`$run.nwo` is no value of the run; did you mean `now`?",
+        ),
+        (
+            "{on: codec, do: x, with: {a: $run}}",
+            "`$run` alone is no value",
+        ),
+        (
+            "{on: codec, do: x, expect: {a: $run.now.x}}",
+            "`$run.now.x` is no value of the run",
+        ),
+        ("{on: codec, do: x, bind: codec}", "`codec` cannot be bound"),
+        (
+            "{on: codec, do: x, bind: harness}",
+            "`harness` cannot be bound",
+        ),
+        ("{on: codec, do: x, bind: run}", "`run` cannot be bound"),
+    ] {
+        let problem = step(wrong).unwrap_err();
+        assert!(problem.contains(said), "{wrong}: {problem}");
+    }
+}
+
+#[test]
 fn mistakes_of_topologies_and_names_have_their_message() {
     let topology = |from: &str, to: &str| {
         assert!(PAIR.contains(from), "{from}");

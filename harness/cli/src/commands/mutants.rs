@@ -1,0 +1,81 @@
+//! `mutants`: which seeded defects of the reference the vectors catch.
+
+use crate::args::{MutantsArgs, TextOrJson};
+use crate::config::Config;
+use crate::failure::{Done, Failure, print};
+use crate::guard::{Guard, draw_id};
+use crate::world::{World, merge, oracle};
+use lnconform_adapter_reference::RULES;
+use lnconform_adapters::Limits;
+use lnconform_engine::mutants::{self, Explanations, Mutant, MutantsError, Trial};
+use lnconform_engine::plan::{Selection, plan};
+use lnconform_engine::run::exit;
+use lnconform_vectors::case::{Body, Case};
+use std::path::Path;
+
+/// Every mutant that the reference can be.
+pub fn all() -> Vec<Mutant> {
+    mutants::mutants(RULES.iter().map(|rule| (rule.id, rule.bounded)))
+}
+
+/// The explanations of survivors.
+///
+/// # Errors
+/// Mistakes in `specs/mutants.yaml`.
+pub fn explanations(all: &[Mutant]) -> Result<Explanations, Failure> {
+    Ok(Explanations::open(Path::new(""), all)?)
+}
+
+/// Runs the selected codec vectors against each mutant.
+pub fn run(args: &MutantsArgs) -> Done {
+    let select = merge(&args.select(), &Config::find()?)?;
+    let world = World::load(select.specs.as_deref(), &select.vectors)?;
+    let all = all();
+    let explanations = explanations(&all)?;
+    let selection = Selection {
+        slow: true,
+        ..crate::world::selection(&select, 0)?
+    };
+    // The plan for nobody says which filters match nothing.
+    plan(&world.set.cases, &[], &selection).map_err(Failure::usage)?;
+    let codec =
+        |case: &&Case| matches!(case.body, Body::Codec(_)) && selection.filters.matches(&case.id);
+    let cases: Vec<&Case> = world.set.cases.iter().filter(codec).collect();
+    let chosen = mutants::of_cases(all, &cases);
+    if chosen.is_empty() {
+        return Err(Failure::usage(
+            "no rule of the reference belongs to these vectors; `mutants` takes codec vectors of a specification that the reference implements",
+        ));
+    }
+
+    let id = draw_id();
+    let guard = Guard::start(&id)?;
+    let reference = oracle(&id, 0)?;
+    let Some(launch) = &reference.codec else {
+        return Err(Failure::harness("the reference answers no codec operation"));
+    };
+    let trial = Trial {
+        launch,
+        limits: &Limits::default(),
+        cases: &cases,
+        explanations: &explanations,
+        stop: &guard.stop,
+        jobs: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    let verdicts = trial.judge(&chosen).map_err(|e| match e {
+        MutantsError::Start { .. } => Failure::environment(e),
+        MutantsError::Pattern(..) => Failure::harness(e),
+        MutantsError::Stopped => Failure {
+            code: exit::INTERRUPTED,
+            lines: vec![e.to_string()],
+        },
+    })?;
+    match args.format {
+        TextOrJson::Json => print(serde_json::to_string(&verdicts).map_err(Failure::harness)?),
+        TextOrJson::Text => print(verdicts.table()),
+    }
+    Ok(match verdicts.survivors().next() {
+        None => exit::OK,
+        Some(_) => exit::UNEXPECTED,
+    })
+}
