@@ -190,7 +190,7 @@ impl Judge<'_> {
     }
 
     fn rerun_command(&self, check: &Check) -> String {
-        let mut command = format!("lnconform run '{}'", check.id);
+        let mut command = format!("lnconform run {}", quoted(&check.id));
         match (&check.implementation, &check.roles) {
             (Some(name), _) => command.push_str(&format!(" --adapter {}", self.adapter(name))),
             (None, Some(roles)) => {
@@ -214,12 +214,23 @@ impl Judge<'_> {
             Some(launch) => {
                 let words = std::iter::once(launch.program.to_string_lossy().into_owned())
                     .chain(launch.args.iter().cloned());
-                let command = words.collect::<Vec<_>>().join(" ");
-                format!("'{name}={command}'")
+                // Split like shell words once by us, and once by the shell it is typed into.
+                let words: Vec<String> = words.map(|word| if plain(&word) { word } else { quoted(&word) }).collect();
+                quoted(&format!("{name}={}", words.join(" ")))
             }
             None => name.to_owned(),
         }
     }
+}
+
+fn plain(word: &str) -> bool {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-=,:@%+".contains(c);
+    !word.is_empty() && word.chars().all(harmless)
+}
+
+/// A word in single quotes, for a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// An answer as a value: `{"error": …}`, `{"unsupported": …}`, or the result itself.

@@ -377,48 +377,70 @@ pub struct Ledger {
     versions: BTreeMap<String, String>,
 }
 
+fn embedded_texts() -> Vec<(PathBuf, String)> {
+    let mut texts: Vec<(PathBuf, String)> = EMBEDDED
+        .files()
+        .filter(|f| is_yaml(f.path()))
+        .filter_map(|f| Some((Path::new(FOLDER).join(f.path()), f.contents_utf8()?.to_owned())))
+        .collect();
+    texts.sort();
+    texts
+}
+
+/// Reads files; a folder stands for its `*.yaml`.
+fn read_all<P: AsRef<Path>>(
+    files: &[P],
+    texts: &mut Vec<(PathBuf, String)>,
+    mistakes: &mut Vec<Diagnostic>,
+) {
+    for path in files {
+        for file in yaml_files(path.as_ref(), mistakes) {
+            match lnconform_yaml::read(&file) {
+                Ok(text) => texts.push((file, text)),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+    }
+}
+
 impl Ledger {
     /// Reads files; a folder stands for its `*.yaml`.
     ///
     /// # Errors
     /// Every mistake in every file, with its place.
     pub fn load<P: AsRef<Path>>(files: &[P]) -> Result<Self, Vec<Diagnostic>> {
-        let mut texts = Vec::new();
-        let mut mistakes = Vec::new();
-        for path in files {
-            for file in yaml_files(path.as_ref(), &mut mistakes) {
-                match lnconform_yaml::read(&file) {
-                    Ok(text) => texts.push((file, text)),
-                    Err(mistake) => mistakes.push(mistake),
-                }
-            }
-        }
+        let (mut texts, mut mistakes) = (Vec::new(), Vec::new());
+        read_all(files, &mut texts, &mut mistakes);
         Self::of_texts(&texts, mistakes)
     }
 
-    /// The ledger of a run: the files given with `--expectations`, else `tests/expectations` in
-    /// the working directory, else the one in the binary.
+    /// The ledger of a run: `tests/expectations` in the working directory, else (unless the
+    /// directory has vectors of its own, which the entries would not be about) the one in the
+    /// binary; and the files given with `--expectations` beside it.
     ///
     /// # Errors
     /// As [`Ledger::load`].
     pub fn find<P: AsRef<Path>>(given: &[P], working_dir: &Path) -> Result<Self, Vec<Diagnostic>> {
-        if !given.is_empty() {
-            return Self::load(given);
-        }
-        if working_dir.join(FOLDER).is_dir() {
+        let mut mistakes = Vec::new();
+        let mut texts = if working_dir.join(FOLDER).is_dir() {
             // Named as a user in that directory would name it, for short messages.
-            let files = yaml_files(&working_dir.join(FOLDER), &mut Vec::new());
+            let files = yaml_files(&working_dir.join(FOLDER), &mut mistakes);
             let mut texts = Vec::new();
             for file in files {
-                let text = lnconform_yaml::read(&file).map_err(|e| vec![e])?;
-                let short = file
-                    .strip_prefix(working_dir)
-                    .map_or(file.clone(), Path::to_path_buf);
-                texts.push((short, text));
+                let short = file.strip_prefix(working_dir).map_or(file.clone(), Path::to_path_buf);
+                match lnconform_yaml::read(&file) {
+                    Ok(text) => texts.push((short, text)),
+                    Err(mistake) => mistakes.push(mistake),
+                }
             }
-            return Self::of_texts(&texts, Vec::new());
-        }
-        Self::embedded()
+            texts
+        } else if working_dir.join("vectors").is_dir() {
+            Vec::new()
+        } else {
+            embedded_texts()
+        };
+        read_all(given, &mut texts, &mut mistakes);
+        Self::of_texts(&texts, mistakes)
     }
 
     /// The ledger in the binary.
@@ -426,18 +448,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::load`]; a test keeps the embedded one free of them.
     pub fn embedded() -> Result<Self, Vec<Diagnostic>> {
-        let mut texts: Vec<(PathBuf, String)> = EMBEDDED
-            .files()
-            .filter(|f| is_yaml(f.path()))
-            .filter_map(|f| {
-                Some((
-                    Path::new(FOLDER).join(f.path()),
-                    f.contents_utf8()?.to_owned(),
-                ))
-            })
-            .collect();
-        texts.sort();
-        Self::of_texts(&texts, Vec::new())
+        Self::of_texts(&embedded_texts(), Vec::new())
     }
 
     /// A ledger from texts, each with the name of its file.
@@ -1213,11 +1224,15 @@ mod tests {
         let found = Ledger::find(none, dir.path()).unwrap();
         assert_eq!(found.entries()[0].place(), "tests/expectations/mine.yaml:1");
         let given = dir.path().join("given.yaml");
-        std::fs::write(&given, "# nothing\n").unwrap();
+        std::fs::write(&given, GOOD).unwrap();
         assert_eq!(
             Ledger::find(&[&given], dir.path()).unwrap().entries().len(),
-            0
+            2
         );
+        // Vectors of somebody's own have nothing to do with the entries in the binary.
+        let theirs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(theirs.path().join("vectors")).unwrap();
+        assert!(Ledger::find(none, theirs.path()).unwrap().entries().is_empty());
         let gone = Ledger::find(&[dir.path().join("gone.yaml")], dir.path()).unwrap_err();
         assert!(gone[0].to_string().contains("gone.yaml: cannot be read"));
     }

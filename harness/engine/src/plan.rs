@@ -128,11 +128,11 @@ pub enum PlanError {
     #[error("no vector belongs to the specification `{0}`; known: {1}")]
     Spec(String, String),
     /// A tag that no vector has.
-    #[error("no vector has the tag `{0}`")]
-    Tag(String),
+    #[error("no vector has the tag `{0}`; known: {1}")]
+    Tag(String, String),
     /// A role that no scenario has.
-    #[error("no scenario has a role `{0}`")]
-    Role(String),
+    #[error("no scenario has a role `{0}`; known: {1}")]
+    Role(String, String),
 }
 
 /// Makes the plan.

@@ -606,16 +606,17 @@ impl<'a> Tally<'a> {
         }
         let path = self.setup.snapshots.path(key);
         let path = path.display();
-        let check = &key.check;
+        let store = self.setup.snapshots.named().map(|dir| format!(" --snapshots {}", dir.display()));
+        let bless = format!("lnconform bless '{}'{}", key.check, store.unwrap_or_default());
         let (state, diff, note) = match self.setup.snapshots.compare(key, version, value) {
             Ok(found) => {
                 let note = match found.state {
                     SnapshotState::Same | SnapshotState::Drift => None,
                     SnapshotState::New => Some(format!(
-                        "{path}: no snapshot yet; look at it, then `lnconform bless '{check}'`"
+                        "{path}: no snapshot yet; look at it, then `{bless}`"
                     )),
                     SnapshotState::Changed => Some(format!(
-                        "{path}: the observation changed; `lnconform bless '{check}'` accepts it"
+                        "{path}: the observation changed; `{bless}` accepts it"
                     )),
                 };
                 self.propose(key, version, value, found.state, unit);

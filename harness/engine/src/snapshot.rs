@@ -270,6 +270,11 @@ impl SnapshotStore {
         self.named
     }
 
+    /// The folder that `--snapshots` named.
+    pub fn named(&self) -> Option<&Path> {
+        self.folder.as_deref().filter(|_| self.named)
+    }
+
     /// Whether it can be written.
     pub fn is_writable(&self) -> bool {
         self.folder.is_some()

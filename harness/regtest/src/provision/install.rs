@@ -175,7 +175,7 @@ pub enum ProvisionError {
     },
     /// The registry was not reached.
     #[error(
-        "the Python package registry could not be reached for {what} ({said}): connect this machine to it, or point pip at a mirror (PIP_INDEX_URL), then type `{}`",
+        "the Python package registry could not be reached to {what} ({said}): connect this machine to it, or point pip at a mirror (PIP_INDEX_URL), then type `{}`",
         install_line(.name)
     )]
     NoNetwork {
