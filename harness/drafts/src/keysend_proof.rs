@@ -245,7 +245,7 @@ impl fmt::Debug for Opening {
 ///
 /// # Errors
 /// Keysend proof, derivation.
-fn check_recipient_id(rules: &Rules, recipient_id: &Point) -> Result<(), Violation> {
+pub fn check_recipient_id(rules: &Rules, recipient_id: &Point) -> Result<(), Violation> {
     rules.check(rules::KSP_RECIPIENT_ID, is_point(recipient_id), || {
         "the recipient id is no compressed point of secp256k1".into()
     })

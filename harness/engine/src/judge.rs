@@ -215,7 +215,9 @@ impl Judge<'_> {
                 let words = std::iter::once(launch.program.to_string_lossy().into_owned())
                     .chain(launch.args.iter().cloned());
                 // Split like shell words once by us, and once by the shell it is typed into.
-                let words: Vec<String> = words.map(|word| if plain(&word) { word } else { quoted(&word) }).collect();
+                let words: Vec<String> = words
+                    .map(|word| if plain(&word) { word } else { quoted(&word) })
+                    .collect();
                 quoted(&format!("{name}={}", words.join(" ")))
             }
             None => name.to_owned(),

@@ -381,7 +381,12 @@ fn embedded_texts() -> Vec<(PathBuf, String)> {
     let mut texts: Vec<(PathBuf, String)> = EMBEDDED
         .files()
         .filter(|f| is_yaml(f.path()))
-        .filter_map(|f| Some((Path::new(FOLDER).join(f.path()), f.contents_utf8()?.to_owned())))
+        .filter_map(|f| {
+            Some((
+                Path::new(FOLDER).join(f.path()),
+                f.contents_utf8()?.to_owned(),
+            ))
+        })
         .collect();
     texts.sort();
     texts
@@ -427,7 +432,9 @@ impl Ledger {
             let files = yaml_files(&working_dir.join(FOLDER), &mut mistakes);
             let mut texts = Vec::new();
             for file in files {
-                let short = file.strip_prefix(working_dir).map_or(file.clone(), Path::to_path_buf);
+                let short = file
+                    .strip_prefix(working_dir)
+                    .map_or(file.clone(), Path::to_path_buf);
                 match lnconform_yaml::read(&file) {
                     Ok(text) => texts.push((short, text)),
                     Err(mistake) => mistakes.push(mistake),
@@ -1232,7 +1239,12 @@ mod tests {
         // Vectors of somebody's own have nothing to do with the entries in the binary.
         let theirs = tempfile::tempdir().unwrap();
         std::fs::create_dir(theirs.path().join("vectors")).unwrap();
-        assert!(Ledger::find(none, theirs.path()).unwrap().entries().is_empty());
+        assert!(
+            Ledger::find(none, theirs.path())
+                .unwrap()
+                .entries()
+                .is_empty()
+        );
         let gone = Ledger::find(&[dir.path().join("gone.yaml")], dir.path()).unwrap_err();
         assert!(gone[0].to_string().contains("gone.yaml: cannot be read"));
     }

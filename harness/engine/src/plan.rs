@@ -217,14 +217,14 @@ fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanErro
     }
     for wanted in &selection.specs {
         if !cases.iter().any(|c| of_spec(c, wanted)) {
-            let known: BTreeSet<&str> = cases.iter().filter_map(|c| c.spec.as_deref()).collect();
-            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            let known = listed(cases.iter().filter_map(|c| c.spec.as_deref()));
             return Err(PlanError::Spec(wanted.clone(), known));
         }
     }
     for wanted in &selection.tags {
         if !cases.iter().any(|c| c.tags.contains(wanted)) {
-            return Err(PlanError::Tag(wanted.clone()));
+            let known = cases.iter().flat_map(|c| &c.tags).map(String::as_str);
+            return Err(PlanError::Tag(wanted.clone(), listed(known)));
         }
     }
     for wanted in selection.roles.keys() {
@@ -233,10 +233,27 @@ fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanErro
             Body::Codec(_) => false,
         };
         if !cases.iter().any(has) {
-            return Err(PlanError::Role(wanted.clone()));
+            let known = cases.iter().filter_map(|c| match &c.body {
+                Body::Scenario(s) => Some(s.topology.nodes.keys()),
+                Body::Codec(_) => None,
+            });
+            return Err(PlanError::Role(
+                wanted.clone(),
+                listed(known.flatten().map(String::as_str)),
+            ));
         }
     }
     Ok(())
+}
+
+/// Names once each, in order.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: BTreeSet<&str> = names.collect();
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn covers(case: &Case, requirement: &str) -> bool {

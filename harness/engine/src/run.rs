@@ -606,8 +606,16 @@ impl<'a> Tally<'a> {
         }
         let path = self.setup.snapshots.path(key);
         let path = path.display();
-        let store = self.setup.snapshots.named().map(|dir| format!(" --snapshots {}", dir.display()));
-        let bless = format!("lnconform bless '{}'{}", key.check, store.unwrap_or_default());
+        let store = self
+            .setup
+            .snapshots
+            .named()
+            .map(|dir| format!(" --snapshots {}", dir.display()));
+        let bless = format!(
+            "lnconform bless '{}'{}",
+            key.check,
+            store.unwrap_or_default()
+        );
         let (state, diff, note) = match self.setup.snapshots.compare(key, version, value) {
             Ok(found) => {
                 let note = match found.state {

@@ -14,7 +14,10 @@
 //! A path is dotted and begins with `input`. In a list of records a number is a **type**, in any
 //! other list a place. A change of a record is a change of its `value`; `.type` reaches its type.
 //! A path that goes on below a string reaches into the encoded bytes through the field's codec:
-//! `input.stream.22` (TLV stream in hex), `input.offer.records.22` (a BOLT 12 string).
+//! `input.stream.22` (TLV stream in hex), `input.offer.records.22` (a BOLT 12 string),
+//! `input.receipt.received_msat` (a record of a keysend proof).
+
+mod layout;
 
 use crate::bindings::short;
 use lnconform_protocol::params::{hex, hex_bytes};
@@ -132,6 +135,11 @@ pub trait FieldCodec: Send + Sync {
     fn name(&self) -> &'static str;
     /// Whether this codec reads such a string.
     fn recognises(&self, text: &str) -> bool;
+    /// Whether this codec leads to `head`, the next segment of the path, inside such a string.
+    fn reaches(&self, text: &str, head: &str) -> bool {
+        let _ = head;
+        self.recognises(text)
+    }
     /// The decoded form: an object; a TLV stream is `{"records": […]}`.
     ///
     /// # Errors
@@ -162,10 +170,12 @@ impl std::fmt::Debug for Codecs {
 }
 
 impl Codecs {
-    /// Those of this crate: [`Tlv`] and [`Bolt12String`].
+    /// Those of this crate: [`Bolt12String`], the records of a keysend proof, and [`Tlv`].
     pub fn standard() -> Self {
         let mut codecs = Self::default();
         codecs.register(Bolt12String);
+        codecs.register(layout::REQUEST);
+        codecs.register(layout::RECEIPT);
         codecs.register(Tlv);
         codecs
     }
@@ -195,11 +205,11 @@ impl Codecs {
         }
     }
 
-    fn of(&self, text: &str) -> Option<&dyn FieldCodec> {
+    fn reaching(&self, text: &str, head: &str) -> Option<&dyn FieldCodec> {
         self.fields
             .iter()
             .map(Box::as_ref)
-            .find(|c| c.recognises(text))
+            .find(|c| c.reaches(text, head))
     }
 }
 
@@ -343,7 +353,7 @@ fn go(
             Ok(())
         }
         Value::String(text) => {
-            let codec = codecs.of(text).ok_or_else(|| {
+            let codec = codecs.reaching(text, head).ok_or_else(|| {
                 format!(
                     "`{head}` lies inside an encoded string that no codec reads: {}",
                     short(&json!(text))
@@ -430,7 +440,7 @@ fn change_value(
             let kind = kind_of(field, in_record, text);
             *text = match (change, kind) {
                 (Change::Append(v), _) => {
-                    let codec = codecs.of(text).ok_or_else(|| {
+                    let codec = codecs.reaching(text, "records").ok_or_else(|| {
                         format!(
                             "add works on lists and records, not on {}",
                             short(&json!(text))

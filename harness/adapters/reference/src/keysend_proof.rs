@@ -199,9 +199,13 @@ pub(crate) fn receipt_assemble(rules: &Rules, params: &Value) -> Outcome {
     let commitment = p.maybe("commitment", Params::array::<32>)?;
     let recipient_id = p.maybe("recipient_id", Params::array::<33>)?;
     match (commitment, recipient_id) {
-        (Some(commitment), Some(recipient_id)) => receipt
-            .check_signature(rules, &recipient_id, &commitment)
-            .map_err(refused)?,
+        (Some(commitment), Some(recipient_id)) => {
+            // Algorithm 0 looks at the x coordinate alone and would take a wrong first byte.
+            ksp::check_recipient_id(rules, &recipient_id).map_err(refused)?;
+            receipt
+                .check_signature(rules, &recipient_id, &commitment)
+                .map_err(refused)?;
+        }
         (None, None) => {}
         _ => {
             return Err(OpError::invalid(

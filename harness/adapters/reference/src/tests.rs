@@ -538,3 +538,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_receipt_is_not_assembled_for_an_id_that_is_no_point() {
+    let commitment = "22".repeat(32);
+    let mut params = json!({
+        "secret_key": "07".repeat(32), "algorithm": 0, "commitment": commitment,
+        "payment_hash": "33".repeat(32), "received_msat": "1", "settled_time": "2",
+    });
+    let receipt = ok("keysend_proof.receipt.sign", params.clone())["receipt"].clone();
+    let receipt = receipt.as_str().unwrap();
+    params["signature"] = json!(receipt[receipt.len() - 128..]);
+    params["recipient_id"] = json!(key(7));
+    assert_eq!(
+        ok("keysend_proof.receipt.assemble", params.clone())["receipt"],
+        receipt
+    );
+    params["recipient_id"] = json!(format!("04{}", &key(7)[2..]));
+    let refusal = refused(
+        &Reference::default(),
+        "keysend_proof.receipt.assemble",
+        params,
+    );
+    assert_eq!(
+        refusal.rule.as_deref(),
+        Some("keysend-proof/derivation/recipient-id")
+    );
+}

@@ -5,6 +5,7 @@ use crate::failure::{Done, Failure, print};
 use lnconform_spec::Catalogue;
 use lnconform_vectors::load::{Options, Root, Vectors};
 use lnconform_vectors::{file::VectorFile, fill as filling};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Fills files, or says which would change.
@@ -27,11 +28,9 @@ pub fn fill(args: &FillArgs) -> Done {
     };
     let set = Vectors::load(&[Root::BuiltIn(root.to_owned())], &[], &options)?;
     let files: Vec<PathBuf> = if args.files.is_empty() {
-        set.cases
-            .iter()
-            .filter(|c| c.line == 1)
-            .map(|c| c.file.clone())
-            .collect()
+        // A matrix makes several cases of one file.
+        let files: BTreeSet<&PathBuf> = set.cases.iter().map(|c| &c.file).collect();
+        files.into_iter().cloned().collect()
     } else {
         args.files.clone()
     };
