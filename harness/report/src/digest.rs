@@ -141,7 +141,11 @@ impl Digest {
     pub(crate) fn missing(&self) -> impl Iterator<Item = String> {
         let absent = self
             .absent()
-            .map(|(name, reason)| format!("{name}: {reason}"));
+            // Most reasons begin with the name already.
+            .map(|(name, reason)| match reason.starts_with(name) {
+                true => reason.to_string(),
+                false => format!("{name}: {reason}"),
+            });
         // The checks of what is absent have its reason, which is told already.
         let told = |why: &str| self.absent().any(|(_, reason)| reason == why);
         let others = self

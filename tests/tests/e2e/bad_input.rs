@@ -345,8 +345,9 @@ fn no_network(place: &mut Place) {
 fn an_installation_that_cannot_be_done() {
     let mut place = Place::new();
     no_network(&mut place);
-    let offline = place.run(&["install"]).code(5);
-    let known = place.run(&["install", "bitcoind"]).code(5);
+    let offline = place.run(&["install", "bitcoind"]).code(5);
+    // All that is needed: what is quick to get goes first, and fails first.
+    let all_offline = place.run(&["install"]).code(5);
     let unknown = place.run(&["install", "bitcoin"]).code(2);
     let version = place.run(&["install", "bitcoind@1.0.0"]).code(2);
     // A cache that cannot be written, not even by root: it lies below a file.
@@ -372,7 +373,7 @@ fn an_installation_that_cannot_be_done() {
         "install_fails",
         screens(&all).replace(&table("version"), "[VERSION]")
     );
-    assert_eq!(known.stderr.lines().last(), all[0].stderr.lines().last());
+    assert!(all_offline.stderr.contains("lnconform install draft-py"));
     let seconds = |r: &Ran| r.took.as_secs();
     assert!(all.iter().all(|r| seconds(r) < 20));
 }

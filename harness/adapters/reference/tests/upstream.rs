@@ -318,7 +318,7 @@ fn signature_cases() {
             let payer = list(&records).iter().find(|r| r["type"] == "88").unwrap();
             params["public_key"] = payer["value"].clone();
             params["signature"] = signature.clone();
-            assert_eq!(ok("bolt12.verify", params), json!({"valid": true}));
+            assert_eq!(ok("bolt12.verify", params)["valid"], true);
         }
     }
     println!("upstream: {} signature cases", list(&cases).len());
@@ -372,7 +372,10 @@ fn route_blinding_trace() {
         );
         assert_eq!(built["first_path_key"], generated[start]["path_key"]);
         for (at, hop) in generated[start..end].iter().enumerate() {
-            assert_eq!(built["hops"][at], case["route"]["hops"][start + at]);
+            let route = &case["route"]["hops"][start + at];
+            let made = &built["hops"][at];
+            assert_eq!(made["blinded_node_id"], route["blinded_node_id"]);
+            assert_eq!(made["encrypted_recipient_data"], route["encrypted_data"]);
             assert_eq!(built["path_keys"][at], hop["path_key"]);
             assert_eq!(built["shared_secrets"][at], hop["shared_secret"]);
         }
@@ -388,11 +391,7 @@ fn route_blinding_trace() {
         );
         assert_eq!(read["tlvs"], hop["decrypted_data"]);
         assert_eq!(read["blinded_secret"], hop["blinded_privkey"]);
-        assert_eq!(read["next_path_key"], hop["next_path_key"]);
-        assert_eq!(
-            read.get("next_path_key_override"),
-            hop.get("next_path_key_override")
-        );
+        assert_eq!(read["derived_path_key"], hop["next_path_key"]);
         if let Some(next) = unblind.get(at + 1) {
             assert_eq!(read["next_path_key"], next["path_key"]);
         }
