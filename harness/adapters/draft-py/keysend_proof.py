@@ -332,7 +332,8 @@ def signature_valid(receipt, commitment, recipient_id):
 
 
 def check_signature(receipt, commitment, recipient_id):
-    rule = "signature-bip340" if receipt.algorithm == 0 else "signature-message"
+    check_recipient(recipient_id)
+    rule = "signature" if receipt.algorithm == 0 else "signature-message"
     refuse_if(
         not signature_valid(receipt, commitment, recipient_id),
         "verifier/" + rule,

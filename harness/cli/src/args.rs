@@ -319,7 +319,8 @@ pub enum SpecCommand {
         /// Only this specification
         #[arg(long = "spec", value_name = "NAME")]
         specs_named: Vec<String>,
-        /// What `mutants --format json` wrote: marks the requirements that are tested
+        /// What `mutants --format json` wrote, where `--format json` is not to find out by itself which
+        /// requirements are tested
         #[arg(long, value_name = "FILE")]
         mutants: Option<PathBuf>,
     },

@@ -242,7 +242,7 @@ table! {
     /// Keysend proof, verifier: no less was received than the amount.
     KSP_AMOUNT = "keysend-proof/verifier/amount", Bounded;
     /// Keysend proof, verifier: the recipient signed, algorithm 0.
-    KSP_SIGNATURE_BIP340 = "keysend-proof/verifier/signature-bip340";
+    KSP_SIGNATURE_BIP340 = "keysend-proof/verifier/signature";
     /// Keysend proof, verifier: the recipient signed, algorithm 1.
     KSP_SIGNATURE_MESSAGE = "keysend-proof/verifier/signature-message";
     /// Keysend proof, verifier: the payer key signed the claim.

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 ///
 /// `{"format": 1, "run", "exit_code" (absent for a run without an end), "verdict", "counts"
 /// {outcome: n}, "implementations" {who: {"passed", "unexpected", "known", "warned",
-/// "unsupported", "n/a", "not run"}}, "unexpected" [check records, at most 1000],
+/// "unsupported", "n/a", "not run"}}, "simulations" (checks of simulations that passed or failed),
+/// "unexpected" [check records, at most 1000],
 /// "unexpected_total", "warnings" [{"id", "who", "requirement", "message"}], "warnings_total",
 /// "disagreements_total", "snapshots" {"same", "new", "changed", "drift"}, "stale" [text], "flaky" [text],
 /// "not_installed" [{"name", "reason"}], "phases" {name: milliseconds}, "duration_ms", "results"}`
@@ -98,6 +99,7 @@ fn summary(digest: &Digest, results: Option<&Path>) -> Value {
         })
         .collect();
     object.insert("implementations".into(), Value::Object(rows));
+    object.insert("simulations".into(), json!(digest.simulations));
     debug_assert!(digest.unexpected.len() <= KEPT);
     object.insert("unexpected".into(), json!(digest.unexpected));
     object.insert("unexpected_total".into(), json!(digest.counters.unexpected));

@@ -8,7 +8,7 @@ use lnconform_drafts::keysend_proof::{
     self as ksp, Contradiction, Decision, Opening, Payment, Proof, Receipt, Request, Seen,
     Statement, Window,
 };
-use lnconform_drafts::rules::Rules;
+use lnconform_drafts::rules::{KSP_RECIPIENT_ID, Rules};
 use lnconform_protocol::OpError;
 use lnconform_protocol::params::{Params, ResultObject, hex, hex_bytes};
 use serde_json::{Value, json};
@@ -39,9 +39,24 @@ fn statement(p: Params<'_>) -> Result<Statement, OpError> {
     })
 }
 
+/// Param `recipient_id`. That it has 33 bytes is part of the rule that it is a point; with that rule
+/// off, missing bytes count as zero and surplus bytes are dropped.
+fn recipient_id(rules: &Rules, p: Params<'_>) -> Result<[u8; 33], OpError> {
+    let bytes = p.hex("recipient_id")?;
+    rules
+        .check(KSP_RECIPIENT_ID, bytes.len() == 33, || {
+            format!("the recipient id has {} bytes, not 33", bytes.len())
+        })
+        .map_err(refused)?;
+    let mut id = [0; 33];
+    let there = bytes.len().min(33);
+    id[..there].copy_from_slice(&bytes[..there]);
+    Ok(id)
+}
+
 fn opening(rules: &Rules, p: Params<'_>, request: &Request) -> Result<Opening, OpError> {
     let chain_hash = p.array("chain_hash")?;
-    let recipient_id = p.array("recipient_id")?;
+    let recipient_id = recipient_id(rules, p)?;
     Opening::derive(rules, &chain_hash, &recipient_id, request).map_err(refused)
 }
 
@@ -169,13 +184,13 @@ pub(crate) fn receipt_message(rules: &Rules, params: &Value) -> Outcome {
         .map_err(refused)?;
     let tag = message.text.is_none().then_some(ksp::RECEIPT_TAG);
     let asked = match &message.text {
-        Some(text) => hex(text),
+        Some(text) => hex(text.as_bytes()),
         None => hex(message.digest),
     };
     Ok(ResultObject::new()
         .with("message", asked)
         .with("digest", hex(message.digest))
-        .with("signed_bytes", hex(message.bytes))
+        .with("signed_bytes", hex(message.bytes.as_slice()))
         .maybe("tag", tag)
         .done())
 }
@@ -197,7 +212,7 @@ pub(crate) fn receipt_assemble(rules: &Rules, params: &Value) -> Outcome {
     let receipt =
         Receipt::assemble(rules, algorithm, statement(p)?, &signature).map_err(refused)?;
     let commitment = p.maybe("commitment", Params::array::<32>)?;
-    let recipient_id = p.maybe("recipient_id", Params::array::<33>)?;
+    let recipient_id = p.maybe("recipient_id", |p, _| recipient_id(rules, p))?;
     match (commitment, recipient_id) {
         (Some(commitment), Some(recipient_id)) => {
             // Algorithm 0 looks at the x coordinate alone and would take a wrong first byte.
@@ -254,7 +269,7 @@ pub(crate) fn claim_sign(rules: &Rules, params: &Value) -> Outcome {
 pub(crate) fn accept(rules: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
     let request = p.hex("request")?;
-    let (chain_hash, recipient_id) = (p.array("chain_hash")?, p.array("recipient_id")?);
+    let (chain_hash, recipient_id) = (p.array("chain_hash")?, recipient_id(rules, p)?);
     let (preimage, payment_hash) = (p.array("preimage")?, p.array("payment_hash")?);
     let payment = Payment {
         chain_hash: &chain_hash,
@@ -295,7 +310,7 @@ pub(crate) fn accept(rules: &Rules, params: &Value) -> Outcome {
 /// `payer_key` and, with a receipt, `received_msat` and `settled_time`.
 pub(crate) fn verify(rules: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
-    let (chain_hash, recipient_id) = (p.array("chain_hash")?, p.array("recipient_id")?);
+    let (chain_hash, recipient_id) = (p.array("chain_hash")?, recipient_id(rules, p)?);
     let request = p.hex("request")?;
     let receipt = p.maybe("receipt", Params::hex)?;
     let challenge = p.maybe("challenge", Params::array::<32>)?;
@@ -330,7 +345,7 @@ pub(crate) fn verify(rules: &Rules, params: &Value) -> Outcome {
 /// different things), `statement`, and, where it is proven, `differs` [names of fields].
 pub(crate) fn fraud(rules: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
-    let recipient_id = p.array("recipient_id")?;
+    let recipient_id = recipient_id(rules, p)?;
     let (commitment, _) = commitment(rules, p)?;
     let receipts = p
         .list("receipts")?

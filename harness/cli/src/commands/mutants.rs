@@ -7,7 +7,7 @@ use crate::guard::{Guard, draw_id};
 use crate::world::{World, merge, oracle};
 use lnconform_adapter_reference::RULES;
 use lnconform_adapters::Limits;
-use lnconform_engine::mutants::{self, Explanations, Mutant, MutantsError, Trial};
+use lnconform_engine::mutants::{self, Explanations, Mutant, MutantsError, Trial, Verdicts};
 use lnconform_engine::plan::{Selection, plan};
 use lnconform_engine::run::exit;
 use lnconform_vectors::case::{Body, Case};
@@ -27,7 +27,10 @@ pub fn explanations(all: &[Mutant]) -> Result<Explanations, Failure> {
 }
 
 /// Runs the selected codec vectors against each mutant.
-pub fn run(args: &MutantsArgs) -> Done {
+///
+/// # Errors
+/// Vectors and filters, the adapter's start, an interrupt.
+pub fn verdicts(args: &MutantsArgs) -> Result<Verdicts, Failure> {
     let select = merge(&args.select(), &Config::find()?)?;
     let world = World::load(select.specs.as_deref(), &select.vectors)?;
     let all = all();
@@ -62,14 +65,20 @@ pub fn run(args: &MutantsArgs) -> Done {
         stop: &guard.stop,
         jobs: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
-    let verdicts = trial.judge(&chosen).map_err(|e| match e {
-        MutantsError::Start { .. } => Failure::environment(e),
+    trial.judge(&chosen).map_err(|e| match e {
+        // After a stop nothing is started any more, which is nobody's fault.
+        MutantsError::Start { .. } if !guard.stop.is_set() => Failure::environment(e),
         MutantsError::Pattern(..) => Failure::harness(e),
-        MutantsError::Stopped => Failure {
+        MutantsError::Start { .. } | MutantsError::Stopped => Failure {
             code: exit::INTERRUPTED,
-            lines: vec![e.to_string()],
+            lines: vec![MutantsError::Stopped.to_string()],
         },
-    })?;
+    })
+}
+
+/// Shows what [`verdicts`] finds.
+pub fn run(args: &MutantsArgs) -> Done {
+    let verdicts = verdicts(args)?;
     match args.format {
         TextOrJson::Json => print(serde_json::to_string(&verdicts).map_err(Failure::harness)?),
         TextOrJson::Text => print(verdicts.table()),

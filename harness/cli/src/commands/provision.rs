@@ -1,8 +1,10 @@
 //! `install` and `doctor`.
 
-use crate::args::{DoctorArgs, InstallArgs, TextOrJson};
+use crate::args::{DoctorArgs, InstallArgs, Select, TextOrJson};
 use crate::failure::{Done, Failure, print, print_json};
 use crate::guard::{Guard, draw_id};
+use crate::world::participants;
+use lnconform_adapters::Limits;
 use lnconform_regtest::provision::{self, ProgramError, ProvisionError};
 use lnconform_report::Progress;
 use serde_json::json;
@@ -115,10 +117,16 @@ pub fn doctor(args: &DoctorArgs) -> Done {
         ));
     }
     if args.format == TextOrJson::Json {
+        // Each says its own version.
+        let people = participants(&Select::default(), &draw_id(), 0, &Limits::default(), true)?;
+        let version = |name: &str| {
+            let own = people.iter().find(|p| p.name == name);
+            own.map(|p| p.version.clone()).unwrap_or_default()
+        };
         let mut list: Vec<_> = builtins
             .iter()
             .map(|b| {
-                json!({"name": b.name, "found": true, "version": env!("CARGO_PKG_VERSION"),
+                json!({"name": b.name, "found": true, "version": version(b.name),
                     "path": "built in", "install": ""})
             })
             .collect();

@@ -1,10 +1,11 @@
 //! `spec …`: catalogues against runs and upstream's vectors.
 
-use crate::args::TextOrJson;
+use crate::args::{MutantsArgs, TextOrJson};
 use crate::failure::{Done, Failure, note, print, print_json};
 use lnconform_engine::mutants::Verdicts;
 use lnconform_engine::record::{Outcome, Record};
 use lnconform_engine::results;
+use lnconform_engine::run::exit;
 use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
 use std::path::Path;
 
@@ -48,6 +49,20 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String], mutants: Opti
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         let verdicts: Verdicts = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         verdicts.tested().for_each(|id| coverage.set_tested(id));
+    } else if matches!(format, TextOrJson::Json) {
+        // The table does not show it, so only the JSON pays for it.
+        let every = MutantsArgs {
+            filters: Vec::new(),
+            specs: None,
+            vectors: Vec::new(),
+            format,
+        };
+        match super::mutants::verdicts(&every) {
+            Ok(verdicts) => verdicts.tested().for_each(|id| coverage.set_tested(id)),
+            // Vectors to which no rule of the reference belongs test none.
+            Err(none) if none.code == exit::USAGE => {}
+            Err(other) => return Err(other),
+        }
     }
     if !specs.is_empty() {
         coverage.requirements.retain(|r| specs.contains(&r.spec));

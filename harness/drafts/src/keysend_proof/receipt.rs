@@ -6,6 +6,8 @@ use crate::keys::{Point, SECP, SecretKey, sha256};
 use crate::rules::{self, Rules, Violation};
 use bitcoin::secp256k1::Message as Digest;
 use bitcoin::secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use std::fmt;
+use zeroize::Zeroizing;
 
 /// BIP 340 over a tagged hash.
 pub const ALGORITHM_BIP340: u8 = 0;
@@ -47,15 +49,23 @@ pub struct Statement {
     pub settled_time: u64,
 }
 
-/// What has to be signed for a receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What has to be signed for a receipt. It begins with the commitment, so it is a secret as that is.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Commitment and statement, 80 bytes.
-    pub bytes: [u8; 80],
+    pub bytes: Zeroizing<[u8; 80]>,
     /// With algorithm 1: the text that a node's interface is given.
-    pub text: Option<String>,
+    pub text: Option<Zeroizing<String>>,
     /// The digest under the signature.
     pub digest: Hash,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Statement {
@@ -77,15 +87,20 @@ impl Statement {
     }
 
     fn message_unchecked(&self, algorithm: u8, commitment: &Hash) -> Message {
-        let mut bytes = [0; 80];
+        let mut bytes = Zeroizing::new([0; 80]);
         bytes[..32].copy_from_slice(commitment);
         bytes[32..64].copy_from_slice(&self.payment_hash);
         bytes[64..72].copy_from_slice(&self.received_msat.to_be_bytes());
         bytes[72..].copy_from_slice(&self.settled_time.to_be_bytes());
         if algorithm == ALGORITHM_SIGNED_MESSAGE {
-            let mut text = format!("{RECEIPT_TAG}:");
-            for byte in bytes {
-                text.push_str(&format!("{byte:02x}"));
+            // Room for all of it, so that no outgrown copy stays behind.
+            let mut text = Zeroizing::new(String::with_capacity(RECEIPT_TAG.len() + 161));
+            text.push_str(RECEIPT_TAG);
+            text.push(':');
+            for byte in bytes.iter() {
+                text.extend(
+                    [byte >> 4, byte & 15].map(|n| char::from(b"0123456789abcdef"[usize::from(n)])),
+                );
             }
             let digest = sha256(&[&sha256(&[NODE_PREFIX, text.as_bytes()])]);
             return Message {
@@ -95,9 +110,9 @@ impl Statement {
             };
         }
         Message {
+            digest: tagged(RECEIPT_TAG.as_bytes(), &[&*bytes]),
             bytes,
             text: None,
-            digest: tagged(RECEIPT_TAG.as_bytes(), &[&bytes]),
         }
     }
 

@@ -786,10 +786,10 @@ proptest! {
     }
 }
 
-/// Right inputs, damaged in every way that bytes can be, through every decoder and decision and
+/// The fuzz target: right inputs, damaged in every way that bytes can be, through every decoder and decision and
 /// every mutant, for two seconds. The damage is drawn from a fixed seed, so a failure comes back.
 #[test]
-fn damaged_inputs_never_panic_and_never_pass_as_another_proof() {
+fn fuzz_damaged_inputs_never_panic_and_never_pass_as_another_proof() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut draw = |below: usize| {
         state ^= state << 13;

@@ -79,7 +79,8 @@ fn invoice_digest(hash: &[u8; 32], amount_msat: u64) -> [u8; 32] {
 ///
 /// Result: `payments` [{`payment_hash`, `settled_by`: `recipient`, `lsp` or `nobody`, `rule`,
 /// `payer_holds_proof`}], `recipient_msat`, `lsp_msat`, `returned_msat`, `false_proofs` (payments
-/// that the LSP took and for which the payer holds evidence against the recipient).
+/// that the LSP took and for which the payer holds evidence against the recipient), `statement`
+/// (what that shows, in a sentence).
 pub(crate) fn invoice_stack(rules: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
     let secret = secret_key(p, "secret_key")?;
@@ -158,8 +159,19 @@ fn shown(hash: &[u8; 32], who: &str, settled: &Settled, holds: bool) -> Value {
 }
 
 fn result(payments: Vec<Value>, sums: &Sums, false_proofs: u32) -> Value {
+    let statement = match (sums.lsp, false_proofs) {
+        (0, _) => "The LSP could settle no payment itself.",
+        (_, 0) => {
+            "The LSP settled a payment itself, and its payer holds no proof against the recipient."
+        }
+        (_, _) => {
+            "The LSP settled a payment itself, and its payer holds a proof that the recipient was \
+             paid, which it was not."
+        }
+    };
     ResultObject::new()
         .with("payments", payments)
+        .with("statement", statement)
         .with("recipient_msat", sums.recipient.to_string())
         .with("lsp_msat", sums.lsp.to_string())
         .with("returned_msat", sums.returned.to_string())
