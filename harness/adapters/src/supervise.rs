@@ -91,7 +91,7 @@ impl Supervised {
         } else if self.faults > self.limits.restarts && self.given_up.is_none() {
             self.given_up = Some(Fault {
                 message: format!(
-                    "not sent: adapter {} was started again {} times and failed once more; the last time: {}",
+                    "not sent: adapter {} broke more than {} times and is not started any more; the last time: {}",
                     self.launch.name, self.limits.restarts, fault.message
                 ),
                 request: None,

@@ -179,6 +179,7 @@ pub fn selection(select: &Select, seed: u64) -> Result<Selection, Failure> {
         },
         filters: Filters::parse(&select.filters).map_err(Failure::usage)?,
         specs: select.specs_named.clone(),
+        pins: BTreeMap::new(),
         requirements: select.requirement.clone(),
         tags: select.tags.clone(),
         slow: select.slow,

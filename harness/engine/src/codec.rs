@@ -21,6 +21,8 @@ pub struct Done {
     pub answer: Result<Answer, Fault>,
     /// From writing the request to reading the answer.
     pub duration: Duration,
+    /// Where it is one result more of a unit that has had its own: the attempt that it counts as.
+    pub again: Option<u32>,
 }
 
 /// Requests that may be under way at one adapter at once.
@@ -57,6 +59,7 @@ pub fn run(
                 unit,
                 answer,
                 duration,
+                again: None,
             });
         }
     });
@@ -65,13 +68,15 @@ pub fn run(
     }
     // A fault that no unanswered request bears is one result more, of the request it is about or
     // else of the last one.
-    for late in late {
+    let last = units.iter().map(|(_, unit)| unit.attempt).max();
+    for (late, again) in late.into_iter().zip(last.unwrap_or(0) + 1..) {
         let place = late.index.unwrap_or(units.len() - 1);
         let answer = Err(late.fault);
         done(Done {
             unit: units[place].0,
             answer,
             duration: Duration::ZERO,
+            again: Some(again),
         });
     }
 }

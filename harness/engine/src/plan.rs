@@ -39,6 +39,8 @@ pub struct Selection {
     pub filters: Filters,
     /// Specifications, `name` or `name@revision`.
     pub specs: Vec<String>,
+    /// Pinned revision of each specification, for vectors that name none.
+    pub pins: BTreeMap<String, String>,
     /// Requirement ids.
     pub requirements: Vec<String>,
     /// Tags.
@@ -150,7 +152,13 @@ pub fn plan(
         if !selected(case, selection) {
             continue;
         }
+        // What failed is run again, whatever its tags: the earlier run had `--slow`.
+        let failed = selection.failed.as_ref().is_some_and(|failed| {
+            let of_this = |id: &str| id.split('#').next() == Some(case.id.as_str());
+            failed.iter().any(|(id, _)| of_this(id))
+        });
         if case.tags.iter().any(|t| t == "slow")
+            && !failed
             && !selection.slow
             && !selection.tags.iter().any(|t| t == "slow")
         {
@@ -206,8 +214,8 @@ pub fn plan(
 }
 
 fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanError> {
-    let ids = cases.iter().map(|c| c.id.as_str());
-    if let Some(idle) = selection.filters.idle(ids) {
+    let ids: Vec<String> = cases.iter().flat_map(check_ids).collect();
+    if let Some(idle) = selection.filters.idle(ids.iter().map(String::as_str)) {
         return Err(PlanError::Idle(idle.to_owned()));
     }
     for wanted in &selection.requirements {
@@ -216,7 +224,7 @@ fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanErro
         }
     }
     for wanted in &selection.specs {
-        if !cases.iter().any(|c| of_spec(c, wanted)) {
+        if !cases.iter().any(|c| of_spec(c, wanted, &selection.pins)) {
             let known = listed(cases.iter().filter_map(|c| c.spec.as_deref()));
             return Err(PlanError::Spec(wanted.clone(), known));
         }
@@ -267,10 +275,25 @@ fn covers(case: &Case, requirement: &str) -> bool {
     steps || case.covers.iter().any(|c| c == requirement)
 }
 
-fn of_spec(case: &Case, wanted: &str) -> bool {
-    case.spec
-        .as_deref()
-        .is_some_and(|spec| spec == wanted || spec.split('@').next() == Some(wanted))
+fn of_spec(case: &Case, wanted: &str, pins: &BTreeMap<String, String>) -> bool {
+    let Some(spec) = case.spec.as_deref() else {
+        return false;
+    };
+    let (name, revision) = match spec.split_once('@') {
+        Some((name, revision)) => (name, Some(revision)),
+        None => (spec, pins.get(spec).map(String::as_str)),
+    };
+    match wanted.split_once('@') {
+        None => wanted == name,
+        // Seven digits of a commit are enough to mean it; either side may be the shorter one.
+        Some((wanted, r)) => {
+            let means = |pin: &str| {
+                pin == r
+                    || (pin.len().min(r.len()) >= 7 && (pin.starts_with(r) || r.starts_with(pin)))
+            };
+            wanted == name && revision.is_some_and(means)
+        }
+    }
 }
 
 /// Which lane a case runs in.
@@ -281,10 +304,21 @@ pub fn lane(case: &Case) -> Lane {
     }
 }
 
+/// The ids that filters are about: the case's own, and of a scenario those of all its steps, since
+/// one that asserts nothing is a check too when it goes wrong.
+fn check_ids(case: &Case) -> Vec<String> {
+    let mut ids = vec![case.id.clone()];
+    if let Body::Scenario(scenario) = &case.body {
+        let steps = scenario.steps.iter();
+        ids.extend(steps.map(|step| format!("{}#{}", case.id, step.name)));
+    }
+    ids
+}
+
 fn selected(case: &Case, s: &Selection) -> bool {
     s.lane.is_none_or(|l| l == lane(case))
-        && s.filters.matches(&case.id)
-        && (s.specs.is_empty() || s.specs.iter().any(|w| of_spec(case, w)))
+        && (s.filters.is_empty() || check_ids(case).iter().any(|id| s.filters.matches(id)))
+        && (s.specs.is_empty() || s.specs.iter().any(|w| of_spec(case, w, &s.pins)))
         && (s.requirements.is_empty() || s.requirements.iter().any(|r| covers(case, r)))
         && (s.tags.is_empty() || s.tags.iter().any(|t| case.tags.contains(t)))
 }

@@ -172,10 +172,10 @@ pub struct Check {
     /// Whether that was expected, by default or by the ledger.
     pub expected: bool,
     /// A SHOULD failed.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub warning: bool,
     /// The ledger calls it flaky, or repeats differed.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub flaky: bool,
     /// The vector is tagged `simulation`: it shows a construction in one process, and nothing of a
     /// node.
@@ -204,7 +204,7 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expectation: Option<String>,
     /// Paths of logs and transcripts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub evidence: Vec<String>,
     /// The command that runs it again; absent for a pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]

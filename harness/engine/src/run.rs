@@ -481,7 +481,10 @@ impl<'a> Tally<'a> {
     }
 
     fn codec(&mut self, done: Done, sink: &mut dyn Sink) {
-        let unit = &self.setup.plan.units[done.unit];
+        let mut unit = self.setup.plan.units[done.unit].clone();
+        // An id and an implementation have one result for each attempt.
+        unit.attempt = done.again.unwrap_or(unit.attempt);
+        let unit = &unit;
         let case = &self.setup.cases[unit.case];
         let Body::Codec(body) = &case.body else {
             return;

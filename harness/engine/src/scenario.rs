@@ -273,7 +273,7 @@ impl<'a> Play<'a> {
     }
 
     fn run(&mut self, cluster: &mut Cluster, stop: &Stop) {
-        let mut broken: Option<String> = None;
+        let mut broken: Option<(String, Option<Blame>)> = None;
         let scenario = self.scenario;
         for step in &scenario.steps {
             let id = format!("{}#{}", self.case.id, step.name);
@@ -282,13 +282,13 @@ impl<'a> Play<'a> {
             } else {
                 &step.covers
             };
-            if let Some(why) = &broken {
+            if let Some((why, blame)) = &broken {
                 if step.expect.is_some() {
                     self.findings.push(Finding::other(
                         id,
                         covers,
                         Outcome::CouldNotRun,
-                        Some(Blame::Implementation),
+                        *blame,
                         format!("not reached: {why}"),
                     ));
                 }
@@ -299,17 +299,18 @@ impl<'a> Play<'a> {
             }
             let finding = self.step(cluster, step, &id, covers, stop);
             if finding.outcome != Outcome::Passed {
-                broken = Some(format!(
-                    "step {} ({} on {}) {}",
-                    step.name,
-                    step.operation,
-                    step.on,
-                    if finding.outcome == Outcome::Failed {
-                        "failed"
-                    } else {
-                        "did not run"
-                    }
-                ));
+                let came = if finding.outcome == Outcome::Failed {
+                    "failed"
+                } else {
+                    "did not run"
+                };
+                let why = format!(
+                    "step {} ({} on {}) {came}",
+                    step.name, step.operation, step.on
+                );
+                // Where an operation is lacking, nobody else is to blame.
+                let blame = finding.blame.or(Some(Blame::Implementation));
+                broken = Some((why, blame));
             }
             // A step that asserts nothing is a check only when it goes wrong.
             if step.expect.is_some() || finding.outcome != Outcome::Passed {
@@ -623,7 +624,7 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             match entry.file_type() {
                 Ok(t) if t.is_dir() => folders.push(path),
-                Ok(t) if t.is_file() && path.extension().is_some_and(|e| e == "log") => {
+                Ok(t) if t.is_file() && is_log(&path) => {
                     found.push(path);
                 }
                 _ => {}
@@ -632,6 +633,12 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Whether a file is text for people: LevelDB calls its binary journals `000003.log`.
+fn is_log(path: &Path) -> bool {
+    let digits = |stem: &std::ffi::OsStr| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    path.extension().is_some_and(|e| e == "log") && !path.file_stem().is_some_and(digits)
 }
 
 /// Most of a log that is kept as evidence, in bytes from its end.

@@ -252,12 +252,18 @@ impl SnapshotStore {
     }
 
     /// The store of a run: the folder named with `--snapshots`, else `tests/snapshots` in the
-    /// working directory, else the one in the binary. A `tests/snapshots` without `observed` is
+    /// working directory, else (unless the directory has vectors of its own) the one in the binary.
+    /// A `tests/snapshots` without `observed` is
     /// somebody else's, since many projects keep a folder of that name.
     pub fn find(given: Option<&Path>, working_dir: &Path) -> Self {
         match given {
             Some(folder) => Self::open(folder),
             None if working_dir.join(FOLDER).join("observed").is_dir() => Self {
+                folder: Some(working_dir.join(FOLDER)),
+                named: false,
+            },
+            // The directory has vectors of its own, which the store in the binary is not about.
+            None if working_dir.join("vectors").is_dir() => Self {
                 folder: Some(working_dir.join(FOLDER)),
                 named: false,
             },

@@ -16,7 +16,8 @@ pub fn list(args: &ListArgs) -> Done {
     let select = merge(&args.select, &Config::find()?)?;
     let world = World::load(select.specs.as_deref(), &select.vectors)?;
     let people = participants(&select, "list", 0, &Limits::default(), false)?;
-    let selection = selection(&select, select.seed.unwrap_or(0))?;
+    let mut selection = selection(&select, select.seed.unwrap_or(0))?;
+    selection.pins = world.catalogue.specs();
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
     show(&world.set.cases, &people, &plan, args.format);
     Ok(0)
@@ -74,7 +75,8 @@ pub fn show(cases: &[Case], people: &[Participant], plan: &Plan, format: TextOrJ
     match format {
         TextOrJson::Json => print_json(&json!({"checks": list}).to_string()),
         TextOrJson::Text => {
-            note(format!("{checks} checks"));
+            let s = if checks == 1 { "" } else { "s" };
+            note(format!("{checks} check{s}"));
             left_out(plan);
         }
     }

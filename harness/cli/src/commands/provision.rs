@@ -99,6 +99,11 @@ pub fn doctor(args: &DoctorArgs) -> Done {
         .filter(|b| b.needs.is_empty())
         .collect();
     let mut problems: Vec<String> = programs.iter().flat_map(|d| d.problems.clone()).collect();
+    // Nothing stands in the way of installing it, but it is missing all the same.
+    let absent = programs
+        .iter()
+        .filter(|d| !d.found && d.problems.is_empty());
+    problems.extend(absent.map(|d| format!("{} is not installed: type `{}`", d.name, d.install)));
     if let Ok(ledger) =
         lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(""))
     {

@@ -35,7 +35,8 @@ pub fn run(args: &RunArgs) -> Done {
     let seed = select.seed.unwrap_or_else(draw);
     let id = draw_id();
     let limits = Limits::default();
-    let selection = selection(&select, seed)?;
+    let mut selection = selection(&select, seed)?;
+    selection.pins = world.catalogue.specs();
     // What was asked for and does not exist is told before anything is started.
     plan(&world.set.cases, &[], &selection).map_err(Failure::usage)?;
 
@@ -79,7 +80,9 @@ pub fn run(args: &RunArgs) -> Done {
     );
 
     let file = ResultWriter::create(&args.results)?;
-    let cluster_named = select.lane == Some(LaneArg::Cluster);
+    // A node that was asked for by name can do nothing without a chain.
+    let cluster_named =
+        select.lane == Some(LaneArg::Cluster) || people.iter().any(|p| p.named && p.node.is_some());
     let checks = plan
         .units
         .iter()
