@@ -4,6 +4,7 @@
 //! error names the requirement. A rule that is switched off there leaves a reader with exactly
 //! that defect: every function says what it does in that case, and none of them panics.
 
+pub mod amp;
 pub mod bech32;
 pub mod bigsize;
 pub mod blinding;

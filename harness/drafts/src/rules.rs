@@ -177,6 +177,25 @@ table! {
     /// BOLT 12, offer writer: without paths there is an issuer id.
     OFFER_WRITER_ISSUER_ID = "bolt12/offer/writer/issuer-id";
 
+    /// AMP, record: it is read from the type of its form alone, 14 for LND's.
+    AMP_TYPE = "amp/record/type";
+    /// AMP, record: 64 bytes at least.
+    AMP_LENGTH_LEAST = "amp/record/length-least", Bounded;
+    /// AMP, record: 68 bytes at most.
+    AMP_LENGTH_MOST = "amp/record/length-most", Bounded;
+    /// AMP, record: the truncated index has no leading zero byte.
+    AMP_INDEX_MINIMAL = "amp/record/index-minimal";
+    /// AMP, reconstruction: each child hash is the payment hash of its HTLC.
+    AMP_PAYMENT_HASH = "amp/reconstruct/payment-hash";
+    /// AMP, earlier forms: the record of pull request 658 has type 10.
+    AMP_PR_658_TYPE = "amp/record/pr-658-type";
+    /// AMP, earlier forms: the record of pull request 658 has 106 bytes.
+    AMP_PR_658_LENGTH = "amp/record/pr-658-length";
+    /// AMP, earlier forms: the index of pull request 658 fits into two bytes.
+    AMP_PR_658_INDEX = "amp/child/pr-658-index", Bounded;
+    /// AMP, earlier forms: the record of the 2021 draft has type 10.
+    AMP_2021_TYPE = "amp/record/draft-2021-type";
+
     /// Keysend proof, records: a request has 114 bytes.
     KSP_REQUEST_LENGTH = "keysend-proof/record/request-length";
     /// Keysend proof, records: the version of a request is 0.

@@ -3,6 +3,7 @@
 //! Every refusal names the rule that refused. `--without RULE` and `--shift RULE=lax` make a
 //! mutant: the same process with one named defect.
 
+mod amp;
 mod keysend_proof;
 mod operations;
 mod simulation;
@@ -66,6 +67,9 @@ impl Reference {
 
     /// Answers one operation.
     pub fn answer(&self, op: &str, params: &Value) -> Answer {
+        if let Some(unsupported) = amp::unsupported(op, params) {
+            return Answer::Unsupported(unsupported);
+        }
         match operations::find(op) {
             Some(operation) => match operation(&self.rules, params) {
                 Ok(result) => Answer::Result(result),
@@ -110,7 +114,7 @@ impl Handler for Reference {
                 .iter()
                 .map(|(name, _)| (*name).to_owned())
                 .collect(),
-            dialects: Vec::new(),
+            dialects: amp::dialects(),
         }
     }
 

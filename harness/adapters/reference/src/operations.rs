@@ -1,6 +1,7 @@
 //! The operations: params in, pure functions of the drafts, results out.
 
 use crate::Outcome;
+use crate::amp;
 use crate::keysend_proof;
 use crate::simulation::{invoice_stack, point_lock};
 use lnconform_drafts::bolt12::{merkle, offer};
@@ -29,6 +30,10 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("bolt12.merkle", bolt12_merkle),
     ("bolt12.sign", bolt12_sign),
     ("bolt12.verify", bolt12_verify),
+    ("amp.child", amp::child),
+    ("amp.reconstruct", amp::reconstruct),
+    ("amp.record.decode", amp::record_decode),
+    ("amp.record.encode", amp::record_encode),
     ("keysend_proof.commit", keysend_proof::commit),
     (
         "keysend_proof.request.decode",

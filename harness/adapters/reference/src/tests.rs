@@ -565,3 +565,86 @@ fn a_receipt_is_not_assembled_for_an_id_that_is_no_point() {
         Some("keysend-proof/derivation/recipient-id")
     );
 }
+
+/// A set of two HTLCs from its records to its preimages, in each form.
+#[test]
+fn amp_in_each_form() {
+    let (root, left, right) = ("11".repeat(32), "01".repeat(32), "10".repeat(32));
+    let all = Reference::default();
+    for dialect in ["amp/lnd", "amp/2021", "amp/pr-658"] {
+        let mut children = Vec::new();
+        let mut preimages = Vec::new();
+        for (share, index) in [(&left, 0), (&right, 0xffff)] {
+            let mut fields =
+                json!({"root_share": share, "set_id": "22".repeat(32), "index": index});
+            if dialect == "amp/pr-658" {
+                fields["payment_id"] = json!("33".repeat(32));
+                fields["total_msat"] = json!("18446744073709551615");
+            }
+            let with = |more: &Value| {
+                let mut params = more.clone();
+                params["dialect"] = json!(dialect);
+                params
+            };
+            let record = ok("amp.record.encode", with(&fields));
+            assert_eq!(ok("amp.record.decode", with(&record)), fields, "{dialect}");
+            let child = ok(
+                "amp.child",
+                with(&json!({"root": root, "share": share, "index": index})),
+            );
+            preimages.push(child["preimage"].clone());
+            children.push(
+                json!({"share": share, "index": index, "payment_hash": child["payment_hash"]}),
+            );
+        }
+        let set = json!({"children": children, "dialect": dialect});
+        assert_eq!(
+            ok("amp.reconstruct", set),
+            json!({"root": root, "preimages": preimages})
+        );
+        let half = json!({"children": children[..1], "dialect": dialect});
+        let error = refused(&all, "amp.reconstruct", half);
+        assert_eq!(
+            (error.kind, error.rule.as_deref()),
+            (ErrorKind::Invalid, Some(rules::AMP_PAYMENT_HASH))
+        );
+        assert!(all.hello().dialects.contains(&dialect.to_owned()));
+    }
+}
+
+#[test]
+fn amp_params_that_are_missing_or_foreign() {
+    let all = Reference::default();
+    let zeros = "00".repeat(32);
+    let error = refused(&all, "amp.reconstruct", json!({"children": []}));
+    assert!(error.message.contains("one HTLC at least"), "{error:?}");
+    // Only the form of 2019 does without the share.
+    let mut child = json!({"root": zeros, "index": 0});
+    assert!(
+        refused(&all, "amp.child", child.clone())
+            .message
+            .contains("share")
+    );
+    child["dialect"] = json!("amp/pr-658");
+    ok("amp.child", child);
+    let record = json!({"record": "00".repeat(64), "type": "10"});
+    let error = refused(&all, "amp.record.decode", record);
+    assert_eq!(error.rule.as_deref(), Some(rules::AMP_TYPE));
+    assert!(error.message.ends_with("amp/2021"), "{error:?}");
+    let total = json!({"root_share": zeros, "set_id": zeros, "index": 0, "dialect": "amp/pr-658"});
+    assert!(
+        refused(&all, "amp.record.encode", total)
+            .message
+            .contains("total_msat")
+    );
+    // A form that nobody knows is missing, not wrong.
+    let foreign = json!({"record": "", "dialect": "amp/2031"});
+    assert!(matches!(
+        all.answer("amp.record.decode", &foreign),
+        Answer::Unsupported(_)
+    ));
+    assert!(matches!(
+        all.answer("amp.record.decode", &json!({"record": "", "dialect": 7})),
+        Answer::Error(_)
+    ));
+}
