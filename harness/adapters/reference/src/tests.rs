@@ -402,7 +402,7 @@ fn a_keysend_proof_from_end_to_end() {
             );
             let foreign = with(&parts, json!({"recipient_id": key(0x24)}));
             let error = refused(&all, "keysend_proof.receipt.assemble", foreign);
-            assert!(error.rule.unwrap().contains("/verifier/signature-"));
+            assert!(error.rule.unwrap().contains("/verifier/signature"));
         }
         receipts.push(signed["receipt"].clone());
     }
