@@ -113,12 +113,7 @@ pub fn spawn(mut command: Command, label: &str) -> io::Result<Child> {
         ));
     }
     prepare(&mut command);
-    let (reply, answer) = sync_channel(1);
-    let gone = || io::Error::other("the thread that starts processes has ended");
-    spawner()?
-        .send(Job { command, reply })
-        .map_err(|_| gone())?;
-    let inner = answer.recv().map_err(|_| gone())??;
+    let inner = from_spawner(command)?;
     let identity = Identity::of(inner.id());
     let child = Child {
         inner,
@@ -132,6 +127,29 @@ pub fn spawn(mut command: Command, label: &str) -> io::Result<Child> {
         ));
     }
     Ok(child)
+}
+
+/// Starts `command` in the process group of the caller: for a program that the harness has started
+/// itself, an adapter, and that starts a node. Whoever stops the adapter's group stops the node
+/// with it; on Linux the kernel kills the node when the adapter dies. The caller reaps it.
+///
+/// # Errors
+/// When the program cannot be started.
+#[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+pub fn spawn_beside(mut command: Command) -> io::Result<std::process::Child> {
+    #[cfg(target_os = "linux")]
+    die_with_parent(&mut command);
+    from_spawner(command)
+}
+
+/// Has the spawner thread start the command.
+fn from_spawner(command: Command) -> io::Result<std::process::Child> {
+    let (reply, answer) = sync_channel(1);
+    let gone = || io::Error::other("the thread that starts processes has ended");
+    spawner()?
+        .send(Job { command, reply })
+        .map_err(|_| gone())?;
+    answer.recv().map_err(|_| gone())?
 }
 
 /// The one thread that starts processes.
@@ -305,6 +323,19 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn beside_the_caller_means_its_group_and_any_thread() {
+        let mut child = thread::spawn(|| spawn_beside(sh("exec sleep 60")).unwrap())
+            .join()
+            .unwrap();
+        assert!(!sys::leads_group(child.id()));
+        let group = |pid| rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).unwrap();
+        assert_eq!(group(i32::try_from(child.id()).unwrap()), group(0));
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Building a program into the cache.
 //!
 //! ```text
-//! CACHE/NAME/VERSION/{bin/PROGRAM, manifest.json}    complete, or not there
+//! CACHE/NAME/VERSION/{bin/PROGRAM, manifest.json}    complete, or not there; versions side by side
 //! CACHE/NAME/VERSION/{venv/, FILES, manifest.json}   the same, for a Python program
 //! CACHE/tmp/NAME-VERSION/                            the build; taken up again after an interruption
 //! CACHE/tmp/NAME-VERSION.lock                        held while one process builds
@@ -12,7 +12,7 @@
 
 use super::{
     Build, CmakeBuild, Entry, Found, Lookup, Manifest, ProgramError, Provisioner, Source,
-    VenvBuild, install_line, path_with, program_version, sha256_file, venv_version,
+    VenvBuild, go, install_line, path_with, program_version, sha256_file, split, venv_version,
 };
 use crate::process;
 use crate::sys;
@@ -41,7 +41,7 @@ const PYTHON: (u32, u32) = (3, 9);
 /// The versions of Python that will do for an entry: from [`PYTHON`] to this one.
 fn newest_python(build: &Build) -> (u32, u32) {
     match build {
-        Build::BitcoinCoreCmake(_) => (3, u32::MAX),
+        Build::BitcoinCoreCmake(_) | Build::GoModule(_) => (3, u32::MAX),
         Build::Venv(build) => (3, build.newest_python),
     }
 }
@@ -101,16 +101,6 @@ pub enum ProvisionError {
     /// What was asked for, or what is named by an environment variable.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// Another version than the table's.
-    #[error("{name} {wanted} is not in the version table: `{}` installs {offered}", install_line(.name))]
-    NoSuchVersion {
-        /// The program.
-        name: String,
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        offered: Version,
-    },
     /// No folder for the cache.
     #[error("there is no folder for the cache: set LNCONFORM_CACHE to one you may write to")]
     NoCache,
@@ -186,6 +176,48 @@ pub enum ProvisionError {
         /// The end of what pip said.
         said: String,
     },
+    /// No usable Go toolchain.
+    #[error("{name} needs Go {oldest} or newer, and there is none ({seen}): {line}")]
+    NoGo {
+        /// The program.
+        name: String,
+        /// The oldest version that will do.
+        oldest: Version,
+        /// What was seen.
+        seen: String,
+        /// What to type.
+        line: String,
+    },
+    /// The Go module proxy was not reached.
+    #[error(
+        "the Go module proxy could not be reached for {what} ({said}): connect this machine to it, or point Go at a mirror (GOPROXY, and GOSUMDB for its checksum database), then type `{}`",
+        install_line(.name)
+    )]
+    NoProxy {
+        /// The program.
+        name: String,
+        /// The step.
+        what: String,
+        /// The end of what Go said.
+        said: String,
+    },
+    /// A module with another checksum.
+    #[error(
+        "{module} is not the module that the version table names ({what} has the checksum {found} instead of {expected}): it was altered on its way, at its source or in Go's module cache; nothing of it was run. `go clean -modcache` empties that cache; then try `{}` again, from another network if it happens twice",
+        install_line(.name)
+    )]
+    Module {
+        /// The program.
+        name: String,
+        /// The module with its version.
+        module: String,
+        /// Which part of it.
+        what: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// The registry has another file, or something altered it on its way.
     #[error(
         "{file} is not the file that the version table names (SHA-256 {found} instead of {expected}): it was altered on its way or at its source; nothing of it was run or kept. Try `{}` again, from another network if it happens twice",
@@ -233,9 +265,10 @@ pub enum ProvisionError {
 }
 
 impl Provisioner {
-    /// Installs `NAME` or `NAME@VERSION` into the cache and returns where it is. With a name only,
-    /// one that is found already (variable, PATH, cache) is enough; with a version it has to be
-    /// the one in the cache. System packages are installed only if `apt` is true.
+    /// Installs `NAME` or `NAME@VERSION` into the cache and returns where it is, and after it those
+    /// that follow it, in its version. With a name only, one that is found already (variable, PATH,
+    /// cache) is enough; with a version it has to be the one in the cache. System packages are
+    /// installed only if `apt` is true.
     ///
     /// Two processes that install the same wait for one another. An interrupted installation is
     /// taken up where it stopped.
@@ -248,34 +281,46 @@ impl Provisioner {
         apt: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Found, ProvisionError> {
-        let (name, wanted) = match spec.split_once('@') {
-            Some((name, version)) => (name, Some(version)),
-            None => (spec, None),
+        let found = self.install_one(spec, apt, progress)?;
+        for follower in self.followers(&found) {
+            self.install_one(&follower, apt, progress)?;
+        }
+        Ok(found)
+    }
+
+    /// What is installed with a program: each as `NAME@VERSION`, or as `NAME` where the table has
+    /// it not in that version.
+    pub fn followers(&self, found: &Found) -> Vec<String> {
+        let follow = |(name, entry): (&String, &Entry)| {
+            let follows = entry.follows.as_deref() == Some(found.name.as_str());
+            follows.then(|| match entry.at(&found.version.to_string()) {
+                Some(_) => format!("{name}@{}", found.label),
+                None => name.clone(),
+            })
         };
-        let entry = self.entry(name)?;
-        match wanted {
-            Some(version) if version.parse::<Version>().ok().as_ref() != Some(&entry.version) => {
-                return Err(ProvisionError::NoSuchVersion {
-                    name: name.to_owned(),
-                    wanted: version.to_owned(),
-                    offered: entry.version.clone(),
-                });
-            }
-            Some(_) => {}
-            None => {
-                if let Lookup::Found(found) = self.find(name)?
-                    && (found.from != Source::Cache || self.cached(name, entry, true).is_ok())
-                {
-                    return Ok(found);
-                }
-            }
+        self.entries.iter().filter_map(follow).collect()
+    }
+
+    fn install_one(
+        &self,
+        spec: &str,
+        apt: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Found, ProvisionError> {
+        let (name, _) = split(spec);
+        let (entry, wanted) = self.entry_for(spec)?;
+        if wanted.is_none()
+            && let Lookup::Found(found) = self.find(name)?
+            && (found.from != Source::Cache || self.cached(name, &entry, true).is_ok())
+        {
+            return Ok(found);
         }
         let cache = self.cache.as_deref().ok_or(ProvisionError::NoCache)?;
         let work = cache.join("tmp").join(format!("{name}-{}", entry.version));
         Installation {
             host: self,
             name,
-            entry,
+            entry: &entry,
             cache,
             work,
             apt,
@@ -296,13 +341,20 @@ impl Provisioner {
                 )
             })
             .collect();
-        if self.program("python3").is_some()
+        let needs_python = match &entry.build {
+            Build::BitcoinCoreCmake(build) => Some(build.requirement.as_str()),
+            Build::Venv(_) => Some(entry.program.as_str()),
+            Build::GoModule(build) => {
+                if let Err(error) = self.go(&entry.program, &build.go) {
+                    found.push(error.to_string());
+                }
+                None
+            }
+        };
+        if let Some(what) = needs_python
+            && self.program("python3").is_some()
             && let Err(seen) = self.python(newest_python(&entry.build))
         {
-            let what = match &entry.build {
-                Build::BitcoinCoreCmake(build) => build.requirement.as_str(),
-                Build::Venv(_) => &entry.program,
-            };
             found.push(no_python(what, &entry.build, seen).to_string());
         }
         match &self.cache {
@@ -325,6 +377,8 @@ impl Provisioner {
         let mut missing = match build {
             Build::BitcoinCoreCmake(build) => self.missing_for_cmake(build),
             Build::Venv(_) => Vec::new(),
+            // Go brings all that it needs.
+            Build::GoModule(_) => return Vec::new(),
         };
         match self.python(newest_python(build)) {
             // Debian takes these out of Python's standard library.
@@ -407,12 +461,13 @@ impl Provisioner {
     }
 
     /// Runs a program for its answer: whether it succeeded, and what it printed.
-    fn quiet(&self, program: &Path, args: &[&str]) -> Option<(bool, String)> {
+    pub(super) fn quiet(&self, program: &Path, args: &[&str]) -> Option<(bool, String)> {
         let mut command = Command::new(program);
         command
             .args(args)
             .env("PATH", &self.path)
-            .env("LC_ALL", "C");
+            .env("LC_ALL", "C")
+            .env(go::LOCAL.0, go::LOCAL.1);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -452,7 +507,7 @@ pub(super) fn file_error(name: &str, path: &Path, error: &io::Error) -> Provisio
 fn no_python(name: &str, build: &Build, seen: String) -> ProvisionError {
     let line = apt_line(&["python3".into(), "python3-venv".into()]);
     let upto = match build {
-        Build::BitcoinCoreCmake(_) => "or newer".to_owned(),
+        Build::BitcoinCoreCmake(_) | Build::GoModule(_) => "or newer".to_owned(),
         Build::Venv(build) => format!("to 3.{}", build.newest_python),
     };
     ProvisionError::NoPython {
@@ -477,15 +532,15 @@ fn writable(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
 }
 
 /// Reads the progress out of a line of output: phase, percent, and a line for people.
-type Watch<'a> = &'a mut dyn FnMut(&str) -> Option<(Phase, u8, String)>;
+pub(super) type Watch<'a> = &'a mut dyn FnMut(&str) -> Option<(Phase, u8, String)>;
 
 /// One installation under way.
-struct Installation<'a> {
+pub(super) struct Installation<'a> {
     host: &'a Provisioner,
-    name: &'a str,
-    entry: &'a Entry,
+    pub(super) name: &'a str,
+    pub(super) entry: &'a Entry,
     cache: &'a Path,
-    work: PathBuf,
+    pub(super) work: PathBuf,
     apt: bool,
     progress: &'a mut dyn FnMut(Progress),
 }
@@ -499,13 +554,14 @@ impl Installation<'_> {
             return Ok(found);
         }
         self.packages()?;
-        let python = self
-            .host
-            .python(newest_python(&self.entry.build))
-            .map_err(|seen| no_python(self.name, &self.entry.build, seen))?;
-        self.open_work()?;
+        let python = || {
+            let found = self.host.python(newest_python(&self.entry.build));
+            found.map_err(|seen| no_python(self.name, &self.entry.build, seen))
+        };
         match &self.entry.build {
             Build::BitcoinCoreCmake(build) => {
+                let python = python()?;
+                self.open_work()?;
                 let venv = self.tools(build, &python)?;
                 let archive = self.download(build, &venv)?;
                 self.unpack(build, &venv, &archive)?;
@@ -513,13 +569,21 @@ impl Installation<'_> {
                 self.store(&program)
             }
             Build::Venv(build) => {
+                let python = python()?;
+                self.open_work()?;
                 let venv = self.packages_of(build, &python)?;
                 self.store_venv(build, &venv)
+            }
+            Build::GoModule(build) => {
+                let go = self.host.go(self.name, &build.go)?;
+                self.open_work()?;
+                let program = self.go_program(build, &go)?;
+                self.store(&program)
             }
         }
     }
 
-    fn say(&mut self, phase: Phase, percent: Option<u8>, message: impl Into<String>) {
+    pub(super) fn say(&mut self, phase: Phase, percent: Option<u8>, message: impl Into<String>) {
         let (name, message) = (self.name.to_owned(), message.into());
         (self.progress)(Progress {
             name,
@@ -529,7 +593,7 @@ impl Installation<'_> {
         });
     }
 
-    fn io(&self, path: &Path, error: &io::Error) -> ProvisionError {
+    pub(super) fn io(&self, path: &Path, error: &io::Error) -> ProvisionError {
         file_error(self.name, path, error)
     }
 
@@ -717,7 +781,7 @@ impl Installation<'_> {
 
     /// Runs a command, every line of its output into the log, and returns whether it succeeded and
     /// the end of its output. `percent` reads the progress out of a line.
-    fn capture(
+    pub(super) fn capture(
         &mut self,
         mut command: Command,
         label: &str,
@@ -781,7 +845,7 @@ impl Installation<'_> {
     }
 
     /// Runs a step that has to succeed.
-    fn step(
+    pub(super) fn step(
         &mut self,
         step: &str,
         mut command: Command,
@@ -801,11 +865,12 @@ impl Installation<'_> {
     }
 
     /// Whose fault a failed step is, from what it said.
-    fn blame(&self, step: &str, said: &str, log: PathBuf) -> ProvisionError {
+    pub(super) fn blame(&self, step: &str, said: &str, log: PathBuf) -> ProvisionError {
         let name = self.name.to_owned();
         let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
         if let Some(found) = pip_hash(said) {
             let (file, expected) = match &self.entry.build {
+                Build::GoModule(build) => (build.module.clone(), build.sum.clone()),
                 Build::BitcoinCoreCmake(build) => (build.file.clone(), build.sha256.clone()),
                 Build::Venv(build) => {
                     let hashes = build.packages.values().map(Vec::len).sum::<usize>();
@@ -822,7 +887,14 @@ impl Installation<'_> {
         }
         // Python's venv, for one, keeps to itself what went wrong.
         let full = sys::free_bytes(&self.work).is_some_and(|free| free < 4 << 20);
-        if full || has(&["No space left on device", "Errno 28", "Disk quota exceeded"]) {
+        if full
+            || has(&[
+                "No space left on device",
+                "no space left on device",
+                "Errno 28",
+                "Disk quota exceeded",
+            ])
+        {
             return ProvisionError::DiskFull {
                 name,
                 path: self.work.clone(),
@@ -869,7 +941,15 @@ impl Installation<'_> {
                 said: last_lines(said, 1),
             };
         }
+        if matches!(self.entry.build, Build::GoModule(_)) && has(go::NO_NETWORK) {
+            return ProvisionError::NoProxy {
+                name,
+                what: step.to_owned(),
+                said: last_lines(said, 1),
+            };
+        }
         let said = if has(&[
+            "signal: killed",
             "Killed signal terminated",
             "signal 9",
             "cc1plus: out of memory",
@@ -1078,22 +1158,27 @@ impl Installation<'_> {
             .host
             .program(program)
             .unwrap_or_else(|| venv.bin().join(program));
-        let mut command = match self.host.program("nice") {
+        let mut command = self.low_priority(&program);
+        command.env("PATH", path);
+        command
+    }
+
+    /// The same for a program whose path is known.
+    pub(super) fn low_priority(&self, program: &Path) -> Command {
+        match self.host.program("nice") {
             Some(nice) => {
                 let mut command = Command::new(nice);
                 command.args(["-n", "10"]).arg(program);
                 command
             }
             None => Command::new(program),
-        };
-        command.env("PATH", path);
-        command
+        }
     }
 
     /// Into the cache, complete or not at all; then the build folder goes.
     fn store(&mut self, program: &Path) -> Result<Found, ProvisionError> {
         self.say(Phase::Store, None, "putting it into the cache");
-        let version = program_version(self.name, program)?;
+        let version = program_version(self.name, &self.entry.build, program)?;
         self.built(&version)?;
         let entry = self.entry;
         let folder = self.put(|part| {
@@ -1106,6 +1191,7 @@ impl Installation<'_> {
         Ok(Found {
             name: self.name.to_owned(),
             path,
+            label: entry.label(&version),
             version,
             from: Source::Cache,
             interpreter: None,
@@ -1136,6 +1222,7 @@ impl Installation<'_> {
         Ok(Found {
             name: self.name.to_owned(),
             path: folder.join(&entry.program),
+            label: entry.label(&version),
             version,
             from: Source::Cache,
             interpreter: Some(Venv::in_folder(&folder).python()),
@@ -1148,7 +1235,7 @@ impl Installation<'_> {
             return Ok(());
         }
         Err(ProvisionError::Step {
-            name: self.name.to_owned(),
+            name: self.host.spec(self.name, self.entry),
             step: "the check of what was built".into(),
             said: format!(
                 "it says that it is {version} and should be {}",
@@ -1285,7 +1372,7 @@ fn ninja_percent(line: &str) -> Option<u8> {
 }
 
 /// The last lines that say something, joined for a message.
-fn last_lines(text: &str, lines: usize) -> String {
+pub(super) fn last_lines(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text
         .lines()
         .map(str::trim)

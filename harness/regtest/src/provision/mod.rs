@@ -4,13 +4,16 @@
 //! is not there can be built into the cache (`$LNCONFORM_CACHE`, else `~/.cache/lnconform`). The
 //! version table says what, from which source, with which checksum.
 
+mod go;
 mod install;
 mod table;
 #[cfg(all(test, unix))]
 mod tests;
 
 pub use install::{Phase, Progress, ProvisionError};
-pub use table::{Build, CmakeBuild, Entry, VERSIONS, VenvBuild, table};
+pub use table::{
+    Build, CmakeBuild, Entry, GoBuild, VERSIONS, VenvBuild, WorksWith, parse_version, table,
+};
 
 use crate::process;
 use semver::Version;
@@ -58,6 +61,8 @@ pub struct Found {
     pub path: PathBuf,
     /// The version that it says it has.
     pub version: Version,
+    /// The same as its makers write it (`v0.21.2-beta`), for people and for names of rows.
+    pub label: String,
     /// Where it was found.
     pub from: Source,
     /// The interpreter that runs it, where it does not run by itself.
@@ -85,7 +90,7 @@ fn python_args(file: &Path) -> Vec<OsString> {
 /// A program that is not there, or not usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Its name in the version table.
+    /// Its name in the version table, with `@VERSION` where one was asked for.
     pub name: String,
     /// The line that installs it.
     pub install_line: String,
@@ -164,6 +169,47 @@ pub enum ProgramError {
         /// The names there are.
         known: String,
     },
+    /// Another version than those of the table.
+    #[error("{name} {wanted} is not in the version table, which has {known}: `{}` installs the first", install_line(.name))]
+    NoSuchVersion {
+        /// The program.
+        name: String,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+/// Two programs whose versions do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name} {version} does not work with {other} {found}, since {why} (it needs {other} {accepts}): {}",
+    .ways.join(", or ")
+)]
+pub struct Incompatible {
+    /// The program.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The other program.
+    pub other: String,
+    /// Its version.
+    pub found: String,
+    /// What it should be.
+    pub accepts: String,
+    /// Why it does not work.
+    pub why: String,
+    /// What to do, each of them alone.
+    pub ways: Vec<String>,
+}
+
+/// `NAME` and `VERSION` of `NAME[@VERSION]`.
+fn split(spec: &str) -> (&str, Option<&str>) {
+    match spec.split_once('@') {
+        Some((name, version)) => (name, Some(version)),
+        None => (spec, None),
+    }
 }
 
 /// The line that installs a program.
@@ -200,6 +246,8 @@ pub struct Provisioner {
     cache: Option<PathBuf>,
     path: OsString,
     vars: BTreeMap<String, OsString>,
+    /// Folders in which a Go toolchain is looked for after PATH.
+    go_places: Vec<PathBuf>,
 }
 
 impl Provisioner {
@@ -209,6 +257,7 @@ impl Provisioner {
         let vars = entries
             .values()
             .filter_map(|e| e.env.clone())
+            .chain([go::GO_ENV.to_owned()])
             .filter_map(|name| std::env::var_os(&name).map(|value| (name, value)))
             .filter(|(_, value)| !value.is_empty())
             .collect();
@@ -217,6 +266,7 @@ impl Provisioner {
             cache: cache_dir(),
             path: std::env::var_os("PATH").unwrap_or_default(),
             vars,
+            go_places: go::PLACES.iter().map(PathBuf::from).collect(),
         }
     }
 
@@ -231,6 +281,18 @@ impl Provisioner {
             cache: Some(cache.into()),
             path: path.into(),
             vars: vars.into_iter().collect(),
+            go_places: Vec::new(),
+        }
+    }
+
+    /// The version table alone: a machine on which nothing is.
+    pub fn table_alone() -> Self {
+        Self {
+            entries: table().cloned().unwrap_or_default(),
+            cache: None,
+            path: OsString::new(),
+            vars: BTreeMap::new(),
+            go_places: Vec::new(),
         }
     }
 
@@ -246,55 +308,162 @@ impl Provisioner {
         })
     }
 
-    /// Looks for a program: environment variable, PATH, cache. What a user names in the variable
-    /// is used or refused, never passed over; a wrong version on PATH is passed over and noted.
+    /// The entry for `NAME[@VERSION]`: that version's, else the default's. One that follows another
+    /// program has, by default, the version in which that one is found.
+    fn entry_for(&self, spec: &str) -> Result<(Entry, Option<Version>), ProgramError> {
+        let (name, wanted) = split(spec);
+        let entry = self.entry(name)?;
+        if let Some(wanted) = wanted {
+            let entry = entry
+                .at(wanted)
+                .ok_or_else(|| ProgramError::NoSuchVersion {
+                    name: name.to_owned(),
+                    wanted: wanted.to_owned(),
+                    known: entry.labels(),
+                })?;
+            let version = entry.version.clone();
+            return Ok((entry, Some(version)));
+        }
+        if let Some(leader) = &entry.follows
+            && let Ok(Lookup::Found(found)) = self.find(leader)
+            && let Some(entry) = entry.at(&found.version.to_string())
+        {
+            return Ok((entry, None));
+        }
+        Ok((entry.clone(), None))
+    }
+
+    /// `NAME`, or `NAME@VERSION` for another version than the default.
+    fn spec(&self, name: &str, entry: &Entry) -> String {
+        match self.entries.get(name) {
+            Some(usual) if usual.version != entry.version => {
+                format!("{name}@{}", entry.label(&entry.version))
+            }
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The version of `NAME@VERSION` as its makers write it, or the error that lists those known.
     ///
     /// # Errors
-    /// A name that the table lacks; a program named in the variable that cannot be used.
-    pub fn find(&self, name: &str) -> Result<Lookup, ProgramError> {
-        let entry = self.entry(name)?;
-        if let Some(value) = entry.env.as_ref().and_then(|env| self.vars.get(env)) {
-            let path = PathBuf::from(value);
-            let version = self.check(name, entry, &path)?;
-            return Ok(Lookup::Found(Found {
+    /// [`ProgramError::Unknown`], [`ProgramError::NoSuchVersion`].
+    pub fn label(&self, name: &str, version: &str) -> Result<String, ProgramError> {
+        let (entry, _) = self.entry_for(&format!("{name}@{version}"))?;
+        Ok(entry.label(&entry.version))
+    }
+
+    /// Looks for `NAME` or `NAME@VERSION`: environment variable, PATH, cache. What a user names in
+    /// the variable is used or refused, never passed over; a wrong version on PATH is passed over
+    /// and noted. Where a version is asked for, only that one will do, and another one in the
+    /// variable stands for the name without a version.
+    ///
+    /// # Errors
+    /// A name or version that the table lacks; a program named in the variable that cannot be used.
+    pub fn find(&self, spec: &str) -> Result<Lookup, ProgramError> {
+        let (name, _) = split(spec);
+        let (entry, wanted) = self.entry_for(spec)?;
+        let found = |path: PathBuf, version: Version, from: Source| {
+            let label = entry.label(&version);
+            Lookup::Found(Found {
                 name: name.into(),
                 path,
                 version,
-                from: Source::Env,
+                label,
+                from,
                 interpreter: None,
-            }));
+            })
+        };
+        let fits = |version: &Version| wanted.as_ref().is_none_or(|w| w == version);
+        if let Some(value) = entry.env.as_ref().and_then(|env| self.vars.get(env)) {
+            let path = PathBuf::from(value);
+            let version = self.check(name, &entry, &path)?;
+            if fits(&version) {
+                return Ok(found(path, version, Source::Env));
+            }
         }
         let mut problems = Vec::new();
-        let on_path = match &entry.build {
-            Build::BitcoinCoreCmake(_) => self.on_path(&entry.program),
-            // A program of this repository, of which nobody has another.
-            Build::Venv(_) => Vec::new(),
+        // Without a variable it is a program of this repository, of which nobody has another.
+        let on_path = match &entry.env {
+            Some(_) => self.on_path(&entry.program),
+            None => Vec::new(),
         };
         for path in on_path {
-            match self.check(name, entry, &path) {
-                Ok(version) => {
-                    let name = name.to_owned();
-                    return Ok(Lookup::Found(Found {
-                        name,
-                        path,
-                        version,
-                        from: Source::Path,
-                        interpreter: None,
-                    }));
-                }
+            match self.check(name, &entry, &path) {
+                Ok(version) if fits(&version) => return Ok(found(path, version, Source::Path)),
+                Ok(_) => {}
                 Err(error) => problems.push(error.to_string()),
             }
         }
-        match self.cached(name, entry, false) {
+        match self.cached(name, &entry, false) {
             Ok(Some(found)) => return Ok(Lookup::Found(found)),
             Ok(None) => {}
             Err(problem) => problems.push(problem),
         }
-        let name = name.to_owned();
+        let name = match wanted {
+            Some(_) => format!("{name}@{}", entry.label(&entry.version)),
+            None => name.to_owned(),
+        };
         Ok(Lookup::Missing(Missing {
             install_line: install_line(&name),
             name,
             problems,
+        }))
+    }
+
+    /// Whether a version of a program goes with a version of another one, as far as the table says.
+    ///
+    /// # Errors
+    /// [`Incompatible`], which names both and what to install.
+    pub fn compatible(
+        &self,
+        name: &str,
+        version: &Version,
+        other: &str,
+        found: &Version,
+    ) -> Result<(), Box<Incompatible>> {
+        let Some(entry) = self.entries.get(name) else {
+            return Ok(());
+        };
+        let accepted = |version: &Version| -> Option<Vec<&WorksWith>> {
+            let rows: Vec<_> = entry
+                .works_with
+                .iter()
+                .filter(|r| r.program == other && r.versions.matches(&table::numbers(version)))
+                .collect();
+            let fits = |r: &&WorksWith| r.accepts.matches(&table::numbers(found));
+            // What the table does not know, it does not forbid.
+            (!rows.is_empty() && !rows.iter().any(fits)).then_some(rows)
+        };
+        let Some(rows) = accepted(version) else {
+            return Ok(());
+        };
+        let accepts: Vec<_> = rows.iter().map(|r| r.accepts.to_string()).collect();
+        let mut ways = Vec::new();
+        if let Some(v) = entry.known().iter().find(|v| accepted(v).is_none()) {
+            ways.push(format!(
+                "`{}` brings {name} {}, which does",
+                install_line(&format!("{name}@{}", entry.label(v))),
+                entry.label(v)
+            ));
+        }
+        if let Some(another) = self.entries.get(other) {
+            let fits = |v: &&Version| rows.iter().any(|r| r.accepts.matches(&table::numbers(v)));
+            if let Some(v) = another.known().iter().find(fits) {
+                let spec = format!("{other}@{}", another.label(v));
+                ways.push(format!("`{}` brings such a one", install_line(&spec)));
+            } else if let Some(env) = &another.env {
+                ways.push(format!("name such a {other} in {env}"));
+            }
+        }
+        let why = rows.iter().find_map(|r| r.why.clone());
+        Err(Box::new(Incompatible {
+            name: name.to_owned(),
+            version: entry.label(version),
+            other: other.to_owned(),
+            found: found.to_string(),
+            accepts: accepts.join(" or "),
+            why: why.unwrap_or_else(|| "the version table rules the pair out".into()),
+            ways,
         }))
     }
 
@@ -309,16 +478,26 @@ impl Provisioner {
         let Some(manifest) = Manifest::read(&folder) else {
             return Ok(None);
         };
+        let line = install_line(&self.spec(name, entry));
         let anew = |path: &Path, why: &str| {
             format!(
-                "{} is not what was installed there ({why}): `{}` installs it anew",
+                "{} is not what was installed there ({why}): `{line}` installs it anew",
                 path.display(),
-                install_line(name)
+            )
+        };
+        let another = |path: &Path| {
+            format!(
+                "{} was installed by another lnconform: `{line}` installs this one's",
+                path.display(),
             )
         };
         let (path, interpreter) = match &entry.build {
-            Build::BitcoinCoreCmake(_) => {
+            Build::BitcoinCoreCmake(_) | Build::GoModule(_) => {
                 let path = folder.join("bin").join(&entry.program);
+                // A program of this repository is the one of this very binary.
+                if entry.env.is_none() && manifest.recipe != install::recipe_hash(entry) {
+                    return Err(another(&path));
+                }
                 let same = std::fs::metadata(&path).is_ok_and(|m| m.len() == manifest.size)
                     && (!thorough || sha256_file(&path).is_ok_and(|d| d == manifest.sha256));
                 if !same {
@@ -329,11 +508,7 @@ impl Provisioner {
             Build::Venv(build) => {
                 let path = folder.join(&entry.program);
                 if manifest.recipe != install::recipe_hash(entry) {
-                    return Err(format!(
-                        "{} was installed by another lnconform: `{}` installs this one's",
-                        path.display(),
-                        install_line(name)
-                    ));
+                    return Err(another(&path));
                 }
                 for (file, content) in &build.files {
                     let file = folder.join(file);
@@ -360,20 +535,21 @@ impl Provisioner {
             name: name.to_owned(),
             path,
             version: entry.version.clone(),
+            label: entry.label(&entry.version),
             from: Source::Cache,
             interpreter,
         }))
     }
 
     fn check(&self, name: &str, entry: &Entry, path: &Path) -> Result<Version, ProgramError> {
-        let version = program_version(name, path)?;
-        if entry.supported.matches(&version) {
+        let version = program_version(name, &entry.build, path)?;
+        if entry.supports(&version) {
             return Ok(version);
         }
         Err(ProgramError::Version {
             path: path.to_owned(),
             name: name.to_owned(),
-            found: version.to_string(),
+            found: entry.label(&version),
             supported: entry.supported.to_string(),
         })
     }
@@ -391,40 +567,69 @@ impl Provisioner {
         self.on_path(name).into_iter().next()
     }
 
-    /// What is here, what is missing, what to type, for every entry of the table.
+    /// What is here, what is missing, what to type: a row for every entry of the table, and one for
+    /// each further version of it that is in the cache.
     pub fn doctor(&self) -> Vec<Doctor> {
-        self.entries
-            .iter()
-            .map(|(name, entry)| self.examine(name, entry))
-            .collect()
+        let mut rows = Vec::new();
+        for (name, usual) in &self.entries {
+            let row = self.examine(name);
+            let shown = row.version.clone();
+            rows.push(row);
+            for version in usual.known() {
+                let label = usual.label(&version);
+                if shown.as_ref() == Some(&label) || version == usual.version {
+                    continue;
+                }
+                let spec = format!("{name}@{label}");
+                let there = usual.at(&label).map(|e| self.cached(name, &e, false));
+                if let Some(Ok(Some(_)) | Err(_)) = there {
+                    rows.push(self.examine(&spec));
+                }
+            }
+        }
+        rows
     }
 
-    fn examine(&self, name: &str, entry: &Entry) -> Doctor {
+    fn examine(&self, spec: &str) -> Doctor {
         let mut doctor = Doctor {
-            name: name.to_owned(),
+            name: spec.to_owned(),
             found: false,
             version: None,
             path: None,
             from: None,
-            install: install_line(name),
+            install: install_line(spec),
             problems: Vec::new(),
         };
-        match self.find(name) {
+        let (name, _) = split(spec);
+        let entry = match self.entry_for(spec) {
+            Ok((entry, _)) => entry,
+            Err(error) => {
+                doctor.problems.push(error.to_string());
+                return doctor;
+            }
+        };
+        match self.find(spec) {
             Ok(Lookup::Found(found)) => {
                 if found.from == Source::Cache
-                    && let Err(problem) = self.cached(name, entry, true)
+                    && let Err(problem) = self.cached(name, &entry, true)
                 {
                     doctor.problems.push(problem);
                     return doctor;
                 }
                 doctor.found = true;
-                doctor.version = Some(found.version.to_string());
+                doctor.version = Some(found.label);
                 doctor.path = Some(found.path);
                 doctor.from = Some(found.from);
             }
             Ok(Lookup::Missing(missing)) => {
                 doctor.problems = missing.problems;
-                doctor.problems.extend(self.obstacles(entry));
+                match &entry.follows {
+                    // One line brings both, and what stands in its way is told there.
+                    Some(leader) if !matches!(self.find(leader), Ok(Lookup::Found(_))) => {
+                        doctor.install = install_line(leader);
+                    }
+                    _ => doctor.problems.extend(self.obstacles(&entry)),
+                }
             }
             Err(error) => doctor.problems.push(error.to_string()),
         }
@@ -496,8 +701,31 @@ pub fn check_program(name: &str, path: &Path) -> Result<Version, ProgramError> {
     host.check(name, host.entry(name)?, path)
 }
 
-/// Asks bitcoind for its version.
-fn program_version(name: &str, path: &Path) -> Result<Version, ProgramError> {
+/// Asks a program for its version.
+fn program_version(name: &str, build: &Build, path: &Path) -> Result<Version, ProgramError> {
+    let (said, version) = match build {
+        Build::BitcoinCoreCmake(_) | Build::Venv(_) => {
+            let said = first_line(name, path, ask_bitcoind(path))?;
+            let version = version_in(&said);
+            (said, version)
+        }
+        Build::GoModule(_) => {
+            let mut command = Command::new(path);
+            command.arg("--version");
+            let said = first_line(name, path, command)?;
+            let version = go::version_in(name, &said);
+            (said, version)
+        }
+    };
+    version.ok_or_else(|| ProgramError::Other {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        said,
+        install: install_line(name),
+    })
+}
+
+fn ask_bitcoind(path: &Path) -> Command {
     let mut command = Command::new(path);
     // Even when only asked for its version, bitcoind reads the user's configuration and writes a
     // settings file beside it, where two at once fail. In a folder that exists, without both, it
@@ -507,13 +735,7 @@ fn program_version(name: &str, path: &Path) -> Result<Version, ProgramError> {
     command
         .arg(folder)
         .args(["-noconf", "-nosettings", "-version"]);
-    let said = first_line(name, path, command)?;
-    version_in(&said).ok_or_else(|| ProgramError::Other {
-        path: path.to_owned(),
-        name: name.to_owned(),
-        said,
-        install: install_line(name),
-    })
+    command
 }
 
 /// Asks a Python program of this repository for its version. It answers only if all its packages

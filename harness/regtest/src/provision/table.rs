@@ -10,14 +10,17 @@ use std::sync::OnceLock;
 /// The file, as text: a cache on a build server is keyed by it.
 pub const VERSIONS: &str = include_str!("../../versions.yaml");
 
+/// Where it lies, for messages.
+const FILE: &str = "harness/regtest/versions.yaml";
+
 /// One program that the harness finds, and may install.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// What is installed.
+    /// What is installed where no version is asked for.
     #[serde(deserialize_with = "parsed")]
     pub version: Version,
-    /// What is accepted when found.
+    /// What is accepted when found. The three numbers decide, whatever follows them.
     #[serde(deserialize_with = "parsed")]
     pub supported: VersionReq,
     /// Whether `run --install` installs and requires it.
@@ -25,14 +28,108 @@ pub struct Entry {
     /// The environment variable that names the program, where one of the user's own will do.
     #[serde(default)]
     pub env: Option<String>,
+    /// The entry with which this one is installed, in that one's version.
+    #[serde(default)]
+    pub follows: Option<String>,
     /// The program's file name.
     pub program: String,
     /// Usual build time on two idle cores.
     pub minutes: u32,
     /// Official releases. Always empty: downloads are not offered before one was run.
     pub releases: [(); 0],
+    /// Further versions that can be installed, each with the fields of [`build`](Self::build) that
+    /// differ for it: at least the checksums.
+    #[serde(default)]
+    pub versions: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    /// Which of its versions go with which versions of other programs.
+    #[serde(default)]
+    pub works_with: Vec<WorksWith>,
     /// How it is built.
     pub build: Build,
+}
+
+/// Versions that go together.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorksWith {
+    /// Of the entry that has this row.
+    #[serde(deserialize_with = "parsed")]
+    pub versions: VersionReq,
+    /// The other program's name in the table.
+    pub program: String,
+    /// Its versions that go with those.
+    #[serde(deserialize_with = "parsed")]
+    pub accepts: VersionReq,
+    /// Whether what it accepts, or what it keeps out, was seen here; else it was only read.
+    pub ran: bool,
+    /// Why others do not go together with those, for the message.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+impl Entry {
+    /// The entry as it is for one of its versions, with or without a `v` in front; `None` if the
+    /// table has no such version.
+    pub fn at(&self, version: &str) -> Option<Self> {
+        let version = parse_version(version)?;
+        if version == self.version {
+            return Some(self.clone());
+        }
+        let (_, pins) = self
+            .versions
+            .iter()
+            .find(|(v, _)| parse_version(v).as_ref() == Some(&version))?;
+        let build = self.build.with(pins).ok()?;
+        Some(Self {
+            version,
+            build,
+            ..self.clone()
+        })
+    }
+
+    /// All versions that can be installed, the default first, then the newest first.
+    pub fn known(&self) -> Vec<Version> {
+        let mut others: Vec<Version> = self
+            .versions
+            .keys()
+            .filter_map(|v| parse_version(v))
+            .collect();
+        others.sort();
+        others.push(self.version.clone());
+        others.reverse();
+        others
+    }
+
+    /// The version as its makers write it, which is how rows and arguments name it: Go's tags
+    /// begin with a `v`.
+    pub fn label(&self, version: &Version) -> String {
+        match &self.build {
+            Build::GoModule(_) => format!("v{version}"),
+            Build::BitcoinCoreCmake(_) | Build::Venv(_) => version.to_string(),
+        }
+    }
+
+    /// All versions that can be installed, for messages.
+    pub fn labels(&self) -> String {
+        let labels: Vec<_> = self.known().iter().map(|v| self.label(v)).collect();
+        labels.join(", ")
+    }
+
+    /// Whether a version that was found is accepted.
+    pub fn supports(&self, version: &Version) -> bool {
+        self.supported.matches(&numbers(version))
+    }
+}
+
+/// A version with or without a `v` in front.
+pub fn parse_version(text: &str) -> Option<Version> {
+    text.strip_prefix('v').unwrap_or(text).parse().ok()
+}
+
+/// The three numbers alone. To a range, `0.21.2-beta` is a pre-release and outside of nearly every
+/// one; to LND it is the release.
+pub(super) fn numbers(version: &Version) -> Version {
+    Version::new(version.major, version.minor, version.patch)
 }
 
 /// How a program comes into the cache.
@@ -44,6 +141,62 @@ pub enum Build {
     BitcoinCoreCmake(CmakeBuild),
     /// A Python environment with pinned packages, and a Python program of this repository beside it.
     Venv(VenvBuild),
+    /// A program of a Go module, or one of this repository compiled inside that module's source.
+    GoModule(GoBuild),
+}
+
+impl Build {
+    /// The same recipe with some fields replaced.
+    ///
+    /// # Errors
+    /// A field that the recipe does not have, or a value of another kind.
+    fn with(&self, pins: &BTreeMap<String, serde_json::Value>) -> Result<Self, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        if let Some(fields) = value.as_object_mut() {
+            // Embedded, and no field of the text.
+            fields.remove("files");
+            for (field, value) in pins {
+                fields.insert(field.clone(), value.clone());
+            }
+        }
+        let mut build: Self = serde_json::from_value(value)?;
+        if let Some(files) = build.files() {
+            *files = self.clone().files().cloned().unwrap_or_default();
+        }
+        Ok(build)
+    }
+
+    /// The files of this repository that belong to it.
+    fn files(&mut self) -> Option<&mut BTreeMap<String, String>> {
+        match self {
+            Self::Venv(build) => Some(&mut build.files),
+            Self::GoModule(build) => Some(&mut build.files),
+            Self::BitcoinCoreCmake(_) => None,
+        }
+    }
+}
+
+/// A build from the Go module proxy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoBuild {
+    /// The module's path. Its version is the entry's, with a `v` in front.
+    pub module: String,
+    /// The module's checksum, `h1:` and the base64 of a SHA-256, as go.sum has it.
+    pub sum: String,
+    /// The checksum of its go.mod alone.
+    pub go_mod_sum: String,
+    /// The oldest Go that compiles it.
+    #[serde(with = "text")]
+    pub go: Version,
+    /// The package of the program, from the module's folder.
+    pub package: String,
+    /// Build tags.
+    pub tags: Vec<String>,
+    /// Files of a program of this repository, by name, with their content: they are laid into the
+    /// package's folder of the module. Not in the file: they are embedded.
+    #[serde(skip_deserializing, default)]
+    pub files: BTreeMap<String, String>,
 }
 
 /// A build from a source package of the Python registry.
@@ -86,7 +239,7 @@ pub struct VenvBuild {
     pub files: BTreeMap<String, String>,
 }
 
-/// The Python programs of this repository, embedded, so that the binary alone can install them:
+/// The programs of this repository in other languages, embedded, so that the binary alone can install them:
 /// name of the entry, file, content.
 const EMBEDDED: &[(&str, &str, &str)] = &[
     (
@@ -96,8 +249,58 @@ const EMBEDDED: &[(&str, &str, &str)] = &[
     ),
     (
         "draft-py",
+        "amp.py",
+        include_str!("../../../adapters/draft-py/amp.py"),
+    ),
+    (
+        "draft-py",
+        "amp_tunnel.py",
+        include_str!("../../../adapters/draft-py/amp_tunnel.py"),
+    ),
+    (
+        "draft-py",
+        "common.py",
+        include_str!("../../../adapters/draft-py/common.py"),
+    ),
+    (
+        "draft-py",
         "keysend_proof.py",
         include_str!("../../../adapters/draft-py/keysend_proof.py"),
+    ),
+    (
+        "lnd-codec",
+        "amp.go",
+        include_str!("../../../adapters/lnd/codec/amp.go"),
+    ),
+    (
+        "lnd-codec",
+        "invoice.go",
+        include_str!("../../../adapters/lnd/codec/invoice.go"),
+    ),
+    (
+        "lnd-codec",
+        "main.go",
+        include_str!("../../../adapters/lnd/codec/main.go"),
+    ),
+    (
+        "lnd-codec",
+        "onion.go",
+        include_str!("../../../adapters/lnd/codec/onion.go"),
+    ),
+    (
+        "lnd-codec",
+        "params.go",
+        include_str!("../../../adapters/lnd/codec/params.go"),
+    ),
+    (
+        "lnd-codec",
+        "protocol.go",
+        include_str!("../../../adapters/lnd/codec/protocol.go"),
+    ),
+    (
+        "lnd-codec",
+        "tlv.go",
+        include_str!("../../../adapters/lnd/codec/tlv.go"),
     ),
 ];
 
@@ -111,10 +314,22 @@ pub fn table() -> Result<&'static BTreeMap<String, Entry>, &'static lnconform_ya
     TABLE
         .get_or_init(|| {
             let mut table: BTreeMap<String, Entry> =
-                lnconform_yaml::from_str(Path::new("harness/regtest/versions.yaml"), VERSIONS)?;
-            for (name, file, content) in EMBEDDED {
-                if let Some(Build::Venv(build)) = table.get_mut(*name).map(|e| &mut e.build) {
-                    build.files.insert((*file).into(), (*content).into());
+                lnconform_yaml::from_str(Path::new(FILE), VERSIONS)?;
+            for (name, entry) in &mut table {
+                if let Some(files) = entry.build.files() {
+                    let own = EMBEDDED.iter().filter(|(of, ..)| of == name);
+                    files.extend(own.map(|(_, file, content)| ((*file).into(), (*content).into())));
+                }
+            }
+            for (name, entry) in &table {
+                for (version, pins) in &entry.versions {
+                    let path = [name.as_str(), "versions", version];
+                    let wrong = |message: String| {
+                        lnconform_yaml::Diagnostic::new(FILE, message).at(VERSIONS, &path)
+                    };
+                    parse_version(version)
+                        .ok_or_else(|| wrong(format!("`{version}` is no version")))?;
+                    entry.build.with(pins).map_err(|e| wrong(e.to_string()))?;
                 }
             }
             Ok(table)
@@ -132,34 +347,143 @@ where
         .map_err(D::Error::custom)
 }
 
+/// A version as text.
+mod text {
+    use super::{Deserializer, Version};
+    use serde::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(value: &Version, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Version, D::Error> {
+        super::parsed(from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn the_table_can_be_read_and_supports_what_it_installs() {
         let table = table().unwrap();
         assert!(table.contains_key("bitcoind"));
         for (name, entry) in table {
-            assert!(entry.supported.matches(&entry.version), "{name}");
-            let digests = match &entry.build {
-                Build::BitcoinCoreCmake(build) => vec![&build.sha256],
-                Build::Venv(build) => {
-                    assert!(build.files.contains_key(&entry.program), "{name}");
-                    // Nothing is installed that no hash vouches for.
-                    assert!(build.packages.values().all(|h| !h.is_empty()), "{name}");
-                    build.packages.values().flatten().collect()
+            for version in entry.known() {
+                let entry = entry.at(&version.to_string()).unwrap();
+                assert_eq!(entry.version, version);
+                assert!(entry.supports(&version), "{name} {version}");
+                let digests: Vec<&str> = match &entry.build {
+                    Build::BitcoinCoreCmake(build) => vec![&build.sha256],
+                    Build::Venv(build) => {
+                        assert!(build.files.contains_key(&entry.program), "{name}");
+                        // Nothing is installed that no hash vouches for.
+                        assert!(build.packages.values().all(|h| !h.is_empty()), "{name}");
+                        build
+                            .packages
+                            .values()
+                            .flatten()
+                            .map(|h| h.as_str())
+                            .collect()
+                    }
+                    Build::GoModule(build) => {
+                        for sum in [&build.sum, &build.go_mod_sum] {
+                            let digest = sum.strip_prefix("h1:").unwrap();
+                            assert_eq!(STANDARD.decode(digest).unwrap().len(), 32, "{name}");
+                        }
+                        continue;
+                    }
+                };
+                assert!(!digests.is_empty(), "{name}");
+                for digest in digests {
+                    assert_eq!(hex::decode(digest).unwrap().len(), 32, "{name}: {digest}");
                 }
-            };
-            assert!(!digests.is_empty(), "{name}");
-            for digest in digests {
-                assert_eq!(hex::decode(digest).unwrap().len(), 32, "{name}: {digest}");
             }
         }
-        assert!(table.contains_key("draft-py"));
         for (name, ..) in EMBEDDED {
             assert!(table.contains_key(*name), "{name} is embedded for nobody");
         }
+        assert!(table.contains_key("draft-py"));
+    }
+
+    #[test]
+    fn a_codec_is_compiled_in_the_source_of_the_program_that_it_follows() {
+        let table = table().unwrap();
+        let (lnd, codec) = (&table["lnd"], &table["lnd-codec"]);
+        assert_eq!(codec.follows.as_deref(), Some("lnd"));
+        assert_eq!(codec.known(), lnd.known());
+        for version in lnd.known() {
+            let version = version.to_string();
+            let build = |entry: &Entry| match entry.at(&version).unwrap().build {
+                Build::GoModule(build) => build,
+                other => panic!("{other:?}"),
+            };
+            let (lnd, codec) = (build(lnd), build(codec));
+            assert_eq!(
+                (&lnd.module, &lnd.sum, &lnd.go_mod_sum, &lnd.go, &lnd.tags),
+                (
+                    &codec.module,
+                    &codec.sum,
+                    &codec.go_mod_sum,
+                    &codec.go,
+                    &codec.tags
+                )
+            );
+            assert!(lnd.files.is_empty());
+            assert!(codec.files.contains_key("main.go"));
+            assert!(codec.files.keys().all(|f| !f.ends_with("_test.go")));
+        }
+    }
+
+    /// A source file that is added to the program is added to the list, too.
+    #[test]
+    fn all_sources_of_the_go_program_are_embedded() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/lnd/codec");
+        let mut there: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".go") && !name.ends_with("_test.go"))
+            .collect();
+        there.sort();
+        let Build::GoModule(build) = &table().unwrap()["lnd-codec"].build else {
+            panic!()
+        };
+        assert_eq!(build.files.keys().cloned().collect::<Vec<_>>(), there);
+    }
+
+    #[test]
+    fn versions_are_read_with_and_without_their_letter_and_differ_in_their_checksums() {
+        let lnd = &table().unwrap()["lnd"];
+        assert_eq!(lnd.labels(), "v0.21.2-beta, v0.21.1-beta, v0.20.2-beta");
+        let sum = |version: &str| match lnd.at(version).unwrap().build {
+            Build::GoModule(build) => build.sum,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sum("v0.20.2-beta"), sum("0.20.2-beta"));
+        assert_ne!(sum("v0.20.2-beta"), sum("v0.21.2-beta"));
+        for unknown in ["v0.20.2", "vv0.20.2-beta", "0.19.0-beta", "", "v"] {
+            assert!(lnd.at(unknown).is_none(), "{unknown}");
+        }
+        let bitcoind = &table().unwrap()["bitcoind"];
+        assert_eq!(bitcoind.labels(), "31.99.0");
+        assert!(lnd.supports(&"0.21.99-beta.rc1".parse().unwrap()));
+        assert!(!lnd.supports(&"0.22.0-beta".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_further_version_may_replace_only_what_the_recipe_has() {
+        let build = &table().unwrap()["lnd"].build;
+        let pin = |field: &str, value: serde_json::Value| {
+            build.with(&BTreeMap::from([(field.to_owned(), value)]))
+        };
+        assert!(pin("sum", "h1:x".into()).is_ok());
+        let error = pin("sums", "h1:x".into()).unwrap_err().to_string();
+        assert!(error.contains("sums"), "{error}");
+        assert!(pin("tags", "one".into()).is_err());
+        assert!(pin("go", "soon".into()).is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ case "$*" in
   *ensurepip*) [ ! -e "$T/no-venv" ]; exit;;
   "-m venv "*) for d; do :; done; mkdir -p "$d/bin" && ln -sf "$0" "$d/bin/python"; exit;;
   "-B -E -s "*" --version") [ -e "$T/no-import" ] && exit 1
-    echo "draft-py $(cat "$T/built-version" 2>/dev/null || echo 0.1.0)"; exit;;
+    echo "draft-py $(cat "$T/built-version" 2>/dev/null || echo 0.2.0)"; exit;;
 esac
 if [ -e "$T/offline" ]; then
   echo "WARNING: Retrying after connection broken by 'NewConnectionError: Temporary failure in name resolution'"
@@ -85,6 +85,50 @@ const SUDO: &str = r#"
 shift
 exec "$@""#;
 
+/// Go: `version`, `mod download`, `list`, `build`. `go-version`, `answer`, `offline`, `refused`:
+/// what it says; `wait`, `fail` and `built-version` as with CMake. What it builds says the version
+/// that stands in the source, and, as its own, the name of its file.
+const GO: &str = r#"
+case "$*" in
+  version) echo "go version go$(cat "$T/go-version" 2>/dev/null || echo 1.25.10) linux/amd64"; exit;;
+esac
+[ "$GOTOOLCHAIN $GOWORK $GOFLAGS" = "local off -mod=readonly" ] || exit 8
+case "$*" in
+  "mod download -json "*)
+    v=${4#*@v}
+    if [ -e "$T/offline" ]; then
+      echo '{"Error": "lnd: Get "https://proxy": dial tcp: lookup proxy:
+	no such host"}'; exit 1
+    fi
+    if [ -e "$T/refused" ]; then echo '{"Error": "unknown revision"}'; exit 1; fi
+    echo "go: downloading something" >&2
+    sum=$(cat "$T/answer" 2>/dev/null || cat "$T/sum-$v")
+    mod=$(cat "$T/mod-answer" 2>/dev/null || echo h1:mod)
+    printf '{
+	"Dir": "%s",
+	"Sum": "%s",
+	"GoModSum": "%s"
+}
+' "$T/module-$v" "$sum" "$mod"
+    exit;;
+  "list "*) echo "go: downloading it"; echo a; echo; echo b; echo c; echo d; exit;;
+  "build "*)
+    echo a; echo b
+    while [ -e "$T/wait" ] && [ ! -e "$T/go" ]; do sleep 0.02; done
+    if [ -e "$T/fail" ]; then . "$T/fail"; fi
+    echo c
+    for package; do :; done
+    [ -d "$package" ] || exit 7
+    cat "$package"/*.go > "$T/built-from"
+    while [ "$1" != -o ]; do shift; done
+    v=$(cat "$T/built-version" 2>/dev/null || cat version)
+    printf '#!/bin/sh
+echo "%s version %s commit="
+' "$(basename "$2")" "$v" > "$2"
+    chmod +x "$2"; exit;;
+esac
+exit 9"#;
+
 struct Stage {
     folder: tempfile::TempDir,
 }
@@ -101,6 +145,7 @@ impl Stage {
             ("dpkg-query", DPKG),
             ("apt-get", APT),
             ("sudo", SUDO),
+            ("go", GO),
         ] {
             stage.program(name, body);
         }
@@ -151,6 +196,44 @@ impl Stage {
         host
     }
 
+    /// A host for which the modules of LND are two folders here.
+    fn go_host(&self) -> Provisioner {
+        let mut host = Provisioner::new(self.path("cache"), self.path("bin"), []);
+        for version in ["0.21.2-beta", "0.20.2-beta"] {
+            let folder = self.path(&format!("module-{version}"));
+            if !folder.exists() {
+                std::fs::create_dir_all(folder.join("cmd/lnd")).unwrap();
+                std::fs::write(folder.join("version"), version).unwrap();
+                std::fs::write(folder.join("cmd/lnd/lnd.go"), "// lnd").unwrap();
+                let module = format!("github.com/lightningnetwork/lnd@v{version}");
+                let sum = go::checksum(&folder, &module).unwrap();
+                self.set(&format!("sum-{version}"), &sum);
+            }
+            let sum = std::fs::read_to_string(self.path(&format!("sum-{version}"))).unwrap();
+            for name in ["lnd", "lnd-codec"] {
+                let entry = host.entries.get_mut(name).unwrap();
+                match entry.versions.get_mut(version) {
+                    Some(pins) => {
+                        pins.insert("sum".into(), sum.clone().into());
+                        pins.insert("go_mod_sum".into(), "h1:mod".into());
+                    }
+                    None => match &mut entry.build {
+                        Build::GoModule(build) => {
+                            build.sum = sum.clone();
+                            build.go_mod_sum = "h1:mod".into();
+                        }
+                        other => panic!("{other:?}"),
+                    },
+                }
+            }
+        }
+        host
+    }
+
+    fn install_go(&self, spec: &str) -> Result<Found, ProvisionError> {
+        self.go_host().install(spec, false, &mut |_| {})
+    }
+
     fn install_py(&self) -> Result<Found, ProvisionError> {
         self.host().install("draft-py", false, &mut |_| {})
     }
@@ -167,7 +250,7 @@ impl Stage {
 fn cmake(host: &mut Provisioner) -> &mut CmakeBuild {
     match &mut host.entries.get_mut("bitcoind").unwrap().build {
         Build::BitcoinCoreCmake(build) => build,
-        Build::Venv(_) => panic!("bitcoind is built"),
+        other => panic!("bitcoind is built by CMake: {other:?}"),
     }
 }
 
@@ -573,7 +656,10 @@ fn unknown_names_and_versions_are_refused() {
         .install("bitcoind@1.2.3", false, &mut |_| {})
         .unwrap_err();
     assert!(
-        matches!(error, ProvisionError::NoSuchVersion { .. }),
+        matches!(
+            &error,
+            ProvisionError::Program(ProgramError::NoSuchVersion { known, .. }) if known == "31.99.0"
+        ),
         "{error}"
     );
     let error = stage
@@ -624,16 +710,22 @@ fn a_python_program_is_installed_with_pinned_packages_and_found_afterwards() {
         0,
         "asked for bitcoind's libraries"
     );
-    let folder = stage.path("cache/draft-py/0.1.0");
+    let folder = stage.path("cache/draft-py/0.2.0");
     assert_eq!(found.path, folder.join("adapter.py"));
     let (program, args) = found.command();
     assert_eq!(program, folder.join("venv/bin/python"));
     assert_eq!(args.last().unwrap(), found.path.as_os_str());
     // What the binary holds, and nothing from elsewhere.
-    for file in ["adapter.py", "keysend_proof.py"] {
+    for file in [
+        "adapter.py",
+        "amp.py",
+        "amp_tunnel.py",
+        "common.py",
+        "keysend_proof.py",
+    ] {
         assert!(folder.join(file).exists(), "{file}");
     }
-    assert!(!stage.path("cache/tmp/draft-py-0.1.0").exists());
+    assert!(!stage.path("cache/tmp/draft-py-0.2.0").exists());
     assert_eq!(
         stage.calls("install --no-deps --only-binary :all: --require-hashes -r"),
         1
@@ -654,7 +746,7 @@ fn every_package_of_a_python_program_is_listed_with_its_hashes() {
     stage.set("pip-fail", "exit 1");
     let error = stage.install_py().unwrap_err();
     assert!(matches!(error, ProvisionError::Step { .. }), "{error}");
-    let list = stage.path("cache/tmp/draft-py-0.1.0/requirements.txt");
+    let list = stage.path("cache/tmp/draft-py-0.2.0/requirements.txt");
     let list = std::fs::read_to_string(list).unwrap();
     let entries = table().unwrap();
     let Build::Venv(build) = &entries["draft-py"].build else {
@@ -762,7 +854,7 @@ fn a_python_program_that_is_not_this_binarys_is_installed_anew() {
     let mut host = stage.host();
     match &mut host.entries.get_mut("draft-py").unwrap().build {
         Build::Venv(build) => build.files.insert("adapter.py".into(), "# new".into()),
-        Build::BitcoinCoreCmake(_) => panic!(),
+        other => panic!("{other:?}"),
     };
     gone(&host, "was installed by another lnconform");
     let found = host.install("draft-py", false, &mut |_| {}).unwrap();
@@ -803,5 +895,354 @@ fn two_at_once_install_a_python_program_once() {
 
 #[test]
 fn the_defaults_begin_with_what_is_quick() {
-    assert_eq!(defaults(), ["draft-py", "bitcoind"]);
+    assert_eq!(defaults(), ["draft-py", "lnd-codec", "lnd", "bitcoind"]);
+}
+
+#[test]
+fn a_go_program_is_built_from_the_checked_module_with_what_follows_it() {
+    let stage = Stage::new();
+    let mut seen = Vec::new();
+    let found = stage
+        .go_host()
+        .install("lnd", false, &mut |p| seen.push(p))
+        .unwrap();
+    assert_eq!(found.path, stage.path("cache/lnd/0.21.2-beta/bin/lnd"));
+    assert_eq!(
+        (found.version.to_string().as_str(), found.label.as_str()),
+        ("0.21.2-beta", "v0.21.2-beta")
+    );
+    let phases = |name: &str| {
+        let mut phases: Vec<Phase> = seen
+            .iter()
+            .filter(|p| p.name == name)
+            .map(|p| p.phase)
+            .collect();
+        phases.dedup();
+        phases
+    };
+    let all = [
+        Phase::Download,
+        Phase::Unpack,
+        Phase::Download,
+        Phase::Build,
+        Phase::Store,
+    ];
+    assert_eq!(phases("lnd"), all);
+    assert_eq!(phases("lnd-codec"), all);
+    // Of four packages that were not compiled before, three were named.
+    let percents: Vec<u8> = seen.iter().filter_map(|p| p.percent).collect();
+    assert_eq!(percents, [0, 25, 50, 75, 0, 25, 50, 75]);
+    assert_eq!(
+        stage.calls("build -v -trimpath -buildvcs=false -tags autopilotrpc,"),
+        2
+    );
+    // The codec's source was laid into the module's.
+    let built = std::fs::read_to_string(stage.path("built-from")).unwrap();
+    assert!(built.contains("package main") && !built.contains("// lnd\n"));
+    assert!(!stage.path("cache/tmp/lnd-0.21.2-beta").exists());
+    assert!(!stage.path("cache/tmp/lnd-codec-0.21.2-beta").exists());
+    assert_eq!(stage.calls("python3"), 0, "asked for Python");
+
+    let host = stage.go_host();
+    assert_eq!(host.find("lnd").unwrap(), Lookup::Found(found.clone()));
+    let calls = stage.calls("");
+    assert_eq!(stage.install_go("lnd").unwrap(), found);
+    assert_eq!(
+        stage.calls(""),
+        calls,
+        "something ran although all was there"
+    );
+}
+
+#[test]
+fn versions_lie_side_by_side_and_each_has_a_codec_of_its_own() {
+    let stage = Stage::new();
+    let (new, old) = (
+        stage.install_go("lnd").unwrap(),
+        stage.install_go("lnd@v0.20.2-beta").unwrap(),
+    );
+    assert_eq!(old.path, stage.path("cache/lnd/0.20.2-beta/bin/lnd"));
+    let host = stage.go_host();
+    let path = |spec: &str| match host.find(spec).unwrap() {
+        Lookup::Found(found) => found.path,
+        Lookup::Missing(missing) => panic!("{missing}"),
+    };
+    assert_eq!(path("lnd"), new.path);
+    assert_eq!(path("lnd@v0.21.2-beta"), new.path);
+    assert_eq!(path("lnd@0.20.2-beta"), old.path);
+    assert_eq!(
+        path("lnd-codec@v0.20.2-beta"),
+        stage.path("cache/lnd-codec/0.20.2-beta/bin/lnd-codec")
+    );
+    let rows: Vec<String> = host
+        .doctor()
+        .into_iter()
+        .filter(|d| d.found)
+        .map(|d| format!("{} {}", d.name, d.version.unwrap()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "lnd v0.21.2-beta",
+            "lnd@v0.20.2-beta v0.20.2-beta",
+            "lnd-codec v0.21.2-beta",
+            "lnd-codec@v0.20.2-beta v0.20.2-beta"
+        ]
+    );
+    let error = stage.install_go("lnd@v0.1.0-beta").unwrap_err().to_string();
+    assert!(
+        error.contains("v0.21.2-beta, v0.21.1-beta, v0.20.2-beta"),
+        "{error}"
+    );
+    // One that is damaged is named with the line for it alone.
+    std::fs::write(&old.path, "x").unwrap();
+    let Lookup::Missing(missing) = host.find("lnd@v0.20.2-beta").unwrap() else {
+        panic!()
+    };
+    assert!(
+        missing
+            .to_string()
+            .contains("`lnconform install lnd@v0.20.2-beta` installs it anew"),
+        "{missing}"
+    );
+    assert_eq!(path("lnd"), new.path);
+}
+
+#[test]
+fn a_module_with_another_checksum_is_never_compiled() {
+    let stage = Stage::new();
+    let host = stage.go_host();
+    let refused = |what: &str| {
+        let error = host.install("lnd", false, &mut |_| {}).unwrap_err();
+        let ProvisionError::Module { what: part, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(part, what);
+        let text = error.to_string();
+        assert!(
+            text.contains("github.com/lightningnetwork/lnd@v0.21.2-beta")
+                && text.contains("lnconform install lnd"),
+            "{text}"
+        );
+        assert_eq!(stage.calls("go build"), 0);
+        assert!(!stage.path("cache/lnd").exists());
+    };
+    // By what go says of it.
+    stage.set("answer", "h1:other");
+    refused("its source");
+    stage.set("answer", "");
+    refused("its source");
+    stage.unset("answer");
+    stage.set("mod-answer", "h1:other");
+    refused("its go.mod");
+    stage.unset("mod-answer");
+    // By what lies there, whatever go says of it.
+    let file = stage.path("module-0.21.2-beta/cmd/lnd/lnd.go");
+    std::fs::write(&file, "// evil").unwrap();
+    refused("its source");
+    std::fs::write(&file, "// lnd").unwrap();
+    host.install("lnd", false, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_missing_or_old_go_is_named_with_what_brings_one() {
+    let stage = Stage::new();
+    let said = |stage: &Stage| {
+        let error = stage.install_go("lnd").unwrap_err();
+        assert!(matches!(error, ProvisionError::NoGo { .. }), "{error}");
+        let text = error.to_string();
+        let doctor = doctor_of(&stage.go_host(), "lnd");
+        assert!(doctor.problems.contains(&text), "{doctor:?}");
+        text
+    };
+    stage.set("go-version", "1.24.9");
+    let text = said(&stage);
+    assert!(text.contains("needs Go 1.25.10 or newer"), "{text}");
+    assert!(text.contains("is 1.24.9"), "{text}");
+    assert!(text.contains("GOTOOLCHAIN=go1.25.10"), "{text}");
+    // Too old to fetch another.
+    stage.set("go-version", "1.19.8");
+    let text = said(&stage);
+    assert!(
+        text.contains("is 1.19.8") && !text.contains("GOTOOLCHAIN"),
+        "{text}"
+    );
+    // The older LND is content with an older Go.
+    stage.set("go-version", "1.24.11");
+    stage.install_go("lnd@v0.20.2-beta").unwrap();
+    std::fs::remove_file(stage.path("bin/go")).unwrap();
+    let text = said(&stage);
+    assert!(text.contains("no `go` on PATH"), "{text}");
+    // The usual place, and the variable, which is never passed over.
+    let elsewhere = stage.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let new = GO.replace("go-version", "none");
+    let program = stage.program("go", &new);
+    std::fs::rename(program, elsewhere.join("go")).unwrap();
+    let mut host = stage.go_host();
+    host.go_places.push(elsewhere.clone());
+    host.install("lnd", false, &mut |_| {}).unwrap();
+    host.vars.insert("GO".into(), stage.path("nothing").into());
+    std::fs::remove_dir_all(stage.path("cache")).unwrap();
+    let error = host.install("lnd", false, &mut |_| {}).unwrap_err();
+    assert!(
+        error.to_string().contains("nothing does not run"),
+        "{error}"
+    );
+    host.vars.insert("GO".into(), elsewhere.join("go").into());
+    host.install("lnd", false, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn what_stops_a_go_program_is_told_apart() {
+    let stage = Stage::new();
+    stage.set("offline", "");
+    let error = stage.install_go("lnd").unwrap_err();
+    assert!(matches!(error, ProvisionError::NoProxy { .. }), "{error}");
+    assert!(error.to_string().contains("GOPROXY"), "{error}");
+    stage.unset("offline");
+    stage.set("refused", "");
+    let error = stage.install_go("lnd").unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::Step { said, .. } if said == "unknown revision"),
+        "{error}"
+    );
+    stage.unset("refused");
+    stage.set("fail", "echo 'x.go:1:1: no such thing'; exit 1");
+    let error = stage.install_go("lnd").unwrap_err();
+    assert!(
+        matches!(&error, ProvisionError::Step { said, .. } if said.contains("no such thing")),
+        "{error}"
+    );
+    stage.set("fail", "echo 'write x.a: no space left on device'; exit 1");
+    let error = stage.install_go("lnd").unwrap_err();
+    assert!(matches!(error, ProvisionError::DiskFull { .. }), "{error}");
+    stage.set("fail", "echo 'compile: signal: killed'; exit 1");
+    let error = stage.install_go("lnd").unwrap_err();
+    assert!(error.to_string().contains("memory ran out"), "{error}");
+    stage.unset("fail");
+    stage.set("built-version", "0.21.0-beta");
+    let error = stage.install_go("lnd").unwrap_err();
+    assert!(error.to_string().contains("0.21.0-beta"), "{error}");
+    assert!(!stage.path("cache/lnd").exists());
+    stage.unset("built-version");
+    stage.install_go("lnd").unwrap();
+}
+
+#[test]
+fn an_lnd_of_the_users_own_comes_first_and_its_codec_follows_it() {
+    let stage = Stage::new();
+    let own = stage.path("mine");
+    let says = |line: &str| write_program(&own, &format!("#!/bin/sh\necho {line}\n"));
+    let mut host = stage.go_host();
+    host.vars.insert("LND_EXE".into(), own.clone().into());
+    let found = |host: &Provisioner, spec: &str| match host.find(spec).unwrap() {
+        Lookup::Found(found) => Some((found.from, found.label)),
+        Lookup::Missing(_) => None,
+    };
+    says("lnd version 0.20.2-beta commit=v0.20.2-beta");
+    assert_eq!(
+        found(&host, "lnd"),
+        Some((Source::Env, "v0.20.2-beta".into()))
+    );
+    host.install("lnd", false, &mut |_| {}).unwrap();
+    assert!(
+        !stage.path("cache/lnd").exists(),
+        "built one beside the user's"
+    );
+    assert_eq!(
+        found(&host, "lnd-codec"),
+        Some((Source::Cache, "v0.20.2-beta".into()))
+    );
+    // Another version is another row, which the variable does not touch.
+    assert_eq!(found(&host, "lnd@v0.21.2-beta"), None);
+    assert_eq!(
+        found(&host, "lnd@v0.20.2-beta"),
+        Some((Source::Env, "v0.20.2-beta".into()))
+    );
+    host.install("lnd@v0.21.2-beta", false, &mut |_| {})
+        .unwrap();
+    assert_eq!(
+        found(&host, "lnd@v0.21.2-beta"),
+        Some((Source::Cache, "v0.21.2-beta".into()))
+    );
+    // One that the table lacks is used as it is; the codec is then the usual one.
+    says("lnd version 0.21.99-beta.rc1 commit=x");
+    assert_eq!(
+        found(&host, "lnd"),
+        Some((Source::Env, "v0.21.99-beta.rc1".into()))
+    );
+    assert_eq!(
+        found(&host, "lnd-codec"),
+        Some((Source::Cache, "v0.21.2-beta".into()))
+    );
+    for wrong in [
+        "lnd version 0.18.5-beta commit=",
+        "lncli version 0.21.2-beta",
+    ] {
+        says(wrong);
+        let error = host.find("lnd").unwrap_err().to_string();
+        assert!(error.contains(&own.display().to_string()), "{error}");
+        assert!(error.contains("lnconform install lnd"), "{error}");
+        assert!(!doctor_of(&host, "lnd").found);
+    }
+}
+
+#[test]
+fn a_codec_that_is_not_this_binarys_is_built_anew() {
+    let stage = Stage::new();
+    stage.install_go("lnd").unwrap();
+    let mut host = stage.go_host();
+    match &mut host.entries.get_mut("lnd-codec").unwrap().build {
+        Build::GoModule(build) => build.files.insert("main.go".into(), "// new".into()),
+        other => panic!("{other:?}"),
+    };
+    let Lookup::Missing(missing) = host.find("lnd-codec").unwrap() else {
+        panic!()
+    };
+    let text = missing.to_string();
+    assert!(
+        text.contains("was installed by another lnconform"),
+        "{text}"
+    );
+    let builds = stage.calls("go build");
+    host.install("lnd", false, &mut |_| {}).unwrap();
+    assert_eq!(stage.calls("go build"), builds + 1, "LND itself stays");
+    assert!(matches!(host.find("lnd-codec").unwrap(), Lookup::Found(_)));
+}
+
+#[test]
+fn versions_that_do_not_go_together_are_named_with_what_to_install() {
+    let stage = Stage::new();
+    let host = stage.host();
+    let version = |text: &str| text.parse::<Version>().unwrap();
+    let check = |lnd: &str, bitcoind: &str| {
+        host.compatible("lnd", &version(lnd), "bitcoind", &version(bitcoind))
+    };
+    for (lnd, bitcoind) in [
+        ("0.21.2-beta", "31.99.0"),
+        ("0.21.2-beta", "31.0.0"),
+        ("0.20.2-beta", "31.0.0"),
+    ] {
+        assert_eq!(check(lnd, bitcoind), Ok(()), "{lnd} {bitcoind}");
+    }
+    let error = check("0.21.2-beta", "30.0.0").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lnd v0.21.2-beta does not work with bitcoind 30.0.0, since the version table rules the \
+         pair out (it needs bitcoind >=31.0.0, <32.0.0): `lnconform install bitcoind@31.99.0` \
+         brings such a one"
+    );
+    let error = check("0.20.2-beta", "31.99.0").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lnd v0.20.2-beta does not work with bitcoind 31.99.0, since it looks for taproot where \
+         Bitcoin Core 32 no longer lists it (it needs bitcoind >=31.0.0, <31.99.0): `lnconform \
+         install lnd@v0.21.2-beta` brings lnd v0.21.2-beta, which does, or name such a bitcoind \
+         in BITCOIND_EXE"
+    );
+    // What the table does not know, it does not forbid.
+    assert_eq!(check("0.99.0-beta", "30.0.0"), Ok(()));
+    let none = host.compatible("ldk-node", &version("0.7.1"), "bitcoind", &version("1.0.0"));
+    assert_eq!(none, Ok(()));
 }
