@@ -5,8 +5,11 @@
 //! `docs/adapter.md` explains the protocol to somebody who writes an adapter; this crate is
 //! what both ends of the project's own implementation share.
 
+pub mod concurrent;
+pub mod events;
 pub mod framing;
 pub mod message;
+pub mod outcome;
 pub mod params;
 pub mod schema;
 pub mod serve;

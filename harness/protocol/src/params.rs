@@ -95,6 +95,17 @@ impl<'a> Params<'a> {
             .ok_or_else(|| ill_typed(name, "a number below 2^32", v))
     }
 
+    /// A number as a decimal string or, where it is small, as a JSON number.
+    ///
+    /// # Errors
+    /// When it is absent or neither.
+    pub fn number(self, name: &str) -> Result<u64> {
+        match self.need(name)?.as_u64() {
+            Some(n) => Ok(n),
+            None => self.u64(name),
+        }
+    }
+
     /// A boolean.
     ///
     /// # Errors

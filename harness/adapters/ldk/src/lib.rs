@@ -3,8 +3,6 @@
 //! Every answer is LDK's own: where its public API cannot do an operation, the operation is not
 //! listed, and nothing of ours fills the gap.
 
-mod answer;
-pub mod concurrent;
 pub mod ldk02;
 pub mod ldk03;
 pub mod node;

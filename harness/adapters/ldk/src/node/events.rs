@@ -2,163 +2,19 @@
 
 use ldk_node::bitcoin::OutPoint;
 use ldk_node::{CustomTlvRecord, Event, UserChannelId};
+use lnconform_protocol::params;
 use lnconform_protocol::params::{ResultObject, hex};
-use lnconform_protocol::{OpError, params};
 use serde_json::Value;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-/// One event.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    /// Counted from 1, across restarts of the node in this process.
-    pub(super) seq: u32,
-    pub(super) kind: &'static str,
-    /// The payment's handle, where it is about one.
-    pub(super) payment: Option<String>,
-    /// The channel, where it is about one.
-    pub(super) channel: Option<UserChannelId>,
-    /// The kind's own fields, in the protocol's form.
-    pub(super) fields: Value,
-}
+/// The node's events; the channel is kept where one is about a channel.
+pub(super) type Events = lnconform_protocol::events::Events<Option<UserChannelId>>;
+/// One of them.
+pub(super) type Seen = lnconform_protocol::events::Seen<Option<UserChannelId>>;
 
-impl Seen {
-    /// The event in the protocol's form.
-    pub(super) fn shown(&self) -> Value {
-        let mut object = ResultObject::new()
-            .with("seq", self.seq)
-            .with("kind", self.kind);
-        if let Value::Object(fields) = &self.fields {
-            for (name, value) in fields {
-                object = object.with(name, value.clone());
-            }
-        }
-        object.done()
-    }
-}
-
-#[derive(Default)]
-struct State {
-    seen: Vec<Seen>,
-    closing: bool,
-    stops: u64,
-}
-
-/// Everything seen so far, and a bell.
-#[derive(Default)]
-pub(super) struct Events {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-impl Events {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Appends an event and wakes those who wait.
-    pub(super) fn push(&self, event: Event) {
-        let (kind, payment, channel, fields) = read(event);
-        let mut state = self.state();
-        let seq = u32::try_from(state.seen.len() + 1).unwrap_or(u32::MAX);
-        state.seen.push(Seen {
-            seq,
-            kind,
-            payment,
-            channel,
-            fields,
-        });
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Those who wait answer now; the adapter is about to end.
-    pub(super) fn close(&self) {
-        self.state().closing = true;
-        self.changed.notify_all();
-    }
-
-    /// Those who wait answer now; the node was stopped.
-    pub(super) fn node_stopped(&self) {
-        self.state().stops += 1;
-        self.changed.notify_all();
-    }
-
-    /// Whether the adapter is about to end.
-    pub(super) fn is_closing(&self) -> bool {
-        self.state().closing
-    }
-
-    /// The first event for which `want` answers something.
-    pub(super) fn find<T>(&self, want: impl FnMut(&Seen) -> Option<T>) -> Option<T> {
-        self.state().seen.iter().find_map(want)
-    }
-
-    /// The last event for which `want` answers something.
-    pub(super) fn find_last<T>(&self, want: impl FnMut(&Seen) -> Option<T>) -> Option<T> {
-        self.state().seen.iter().rev().find_map(want)
-    }
-
-    /// Number of the last event; 0 before the first.
-    pub(super) fn last(&self) -> u32 {
-        self.state().seen.last().map_or(0, |s| s.seq)
-    }
-
-    /// As [`Events::find`], waiting until `deadline` for one to come.
-    ///
-    /// # Errors
-    /// `timeout` with what was waited for and what was seen instead; `rejected` when the node is
-    /// stopped meanwhile.
-    pub(super) fn wait<T>(
-        &self,
-        deadline: Instant,
-        what: &str,
-        mut want: impl FnMut(&Seen) -> Option<T>,
-    ) -> Result<T, OpError> {
-        let mut state = self.state();
-        let stops = state.stops;
-        let mut looked_at = 0;
-        loop {
-            if let Some(found) = state.seen[looked_at..].iter().find_map(&mut want) {
-                return Ok(found);
-            }
-            looked_at = state.seen.len();
-            if state.stops != stops {
-                return Err(OpError::rejected(format!(
-                    "the node was stopped before {what}"
-                )));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.closing {
-                let why = if state.closing {
-                    format!("the adapter was shut down before {what}")
-                } else {
-                    format!("no {what} by the deadline")
-                };
-                return Err(OpError::timeout(format!("{why}; {}", told(&state.seen))));
-            }
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-    }
-}
-
-/// The last events, for a message.
-fn told(seen: &[Seen]) -> String {
-    const SHOWN: usize = 8;
-    if seen.is_empty() {
-        return "no event was seen".into();
-    }
-    let skipped = seen.len().saturating_sub(SHOWN);
-    let last: Vec<String> = seen[skipped..]
-        .iter()
-        .map(|s| format!("{} {}", s.seq, s.kind))
-        .collect();
-    let more = if skipped > 0 { "…, " } else { "" };
-    format!("seen: {more}{}", last.join(", "))
+/// Appends an event of ldk-node's.
+pub(super) fn push(events: &Events, event: Event) {
+    let (kind, payment, channel, fields) = read(event);
+    events.push(kind, payment, channel, fields);
 }
 
 fn outpoint(txo: OutPoint) -> String {
@@ -312,37 +168,22 @@ fn read(event: Event) -> Read {
 mod tests {
     use super::*;
     use ldk_node::lightning::ln::channelmanager::PaymentId;
-    use ldk_node::lightning_types::payment::{PaymentHash, PaymentPreimage};
-    use lnconform_protocol::ErrorKind;
+    use ldk_node::lightning_types::payment::PaymentHash;
     use serde_json::json;
-    use std::sync::Arc;
-    use std::time::Duration;
 
-    fn received(byte: u8) -> Event {
-        Event::PaymentReceived {
-            payment_id: Some(PaymentId([byte; 32])),
-            payment_hash: PaymentHash([byte; 32]),
+    #[test]
+    fn events_are_shown_in_the_protocols_form() {
+        let events = Events::default();
+        let event = Event::PaymentReceived {
+            payment_id: Some(PaymentId([7; 32])),
+            payment_hash: PaymentHash([7; 32]),
             amount_msat: 1000,
             custom_records: vec![CustomTlvRecord {
                 type_num: 65537,
                 value: vec![0x68],
             }],
-        }
-    }
-
-    fn sent(byte: u8) -> Event {
-        Event::PaymentSuccessful {
-            payment_id: Some(PaymentId([byte; 32])),
-            payment_hash: PaymentHash([byte; 32]),
-            payment_preimage: Some(PaymentPreimage([byte; 32])),
-            fee_paid_msat: Some(0),
-        }
-    }
-
-    #[test]
-    fn events_are_counted_from_one_and_shown_in_the_protocols_form() {
-        let events = Events::default();
-        events.push(received(7));
+        };
+        push(&events, event);
         let shown = events.find(|s| Some(s.shown())).unwrap();
         assert_eq!(
             shown,
@@ -355,56 +196,5 @@ mod tests {
                 "records": [{"type": "65537", "value": "68"}],
             })
         );
-    }
-
-    #[test]
-    fn nothing_is_consumed_and_a_later_event_wakes_those_who_wait() {
-        let events = Arc::new(Events::default());
-        let far = Instant::now() + Duration::from_secs(20);
-        let waiting = {
-            let events = events.clone();
-            std::thread::spawn(move || {
-                events.wait(far, "a sent payment", |s| {
-                    (s.kind == "payment-sent").then_some(s.seq)
-                })
-            })
-        };
-        events.push(received(1));
-        events.push(sent(2));
-        assert_eq!(waiting.join().unwrap().unwrap(), 2);
-        assert_eq!(events.wait(far, "any", |s| Some(s.seq)).unwrap(), 1);
-        assert_eq!(events.wait(far, "any", |s| Some(s.seq)).unwrap(), 1);
-    }
-
-    #[test]
-    fn a_timeout_says_what_was_seen_instead() {
-        let events = Events::default();
-        events.push(received(1));
-        let none = |_: &Seen| None::<()>;
-        let e = events
-            .wait(Instant::now(), "event payment-held", none)
-            .unwrap_err();
-        assert_eq!(e.kind, ErrorKind::Timeout);
-        assert!(e.message.contains("payment-held") && e.message.contains("1 payment-received"));
-    }
-
-    #[test]
-    fn closing_and_a_stopped_node_release_those_who_wait() {
-        let far = Instant::now() + Duration::from_secs(20);
-        let none = |_: &Seen| None::<()>;
-        for stop in [Events::close, Events::node_stopped] {
-            let events = Arc::new(Events::default());
-            let waiting = {
-                let events = events.clone();
-                std::thread::spawn(move || events.wait(far, "x", none).unwrap_err())
-            };
-            // The state may change before the thread looks, so it is changed until it has ended.
-            while !waiting.is_finished() {
-                stop(&events);
-                std::thread::yield_now();
-            }
-            assert!(Instant::now() < far);
-            assert!(waiting.join().unwrap().message.contains("before x"));
-        }
     }
 }

@@ -27,9 +27,9 @@ mod log;
 mod ops;
 mod running;
 
-use crate::answer::{Fail, Outcome, answer};
-use crate::concurrent::{ConcurrentHandler, serve_concurrent};
 use events::Events;
+use lnconform_protocol::concurrent::{ConcurrentHandler, serve_concurrent};
+use lnconform_protocol::outcome::{Fail, Outcome, answer};
 use lnconform_protocol::params::Params;
 use lnconform_protocol::{Answer, Hello, Implementation, OpError, PROTOCOL};
 use running::Running;
@@ -264,6 +264,20 @@ mod tests {
                 matches!(e.kind, ErrorKind::Invalid | ErrorKind::Rejected),
                 "{e:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_switch_of_another_implementation_is_unsupported() {
+        let node = LdkNode::default();
+        let chain = json!({"bitcoind": {
+            "rpc_host": "127.0.0.1", "rpc_port": 1, "user": "u", "password": "p"}});
+        let params = json!({
+            "network": "regtest", "data_dir": "/dev/null/x", "chain": chain,
+            "options": {"keysend_hold": 8}});
+        match node.call("node.start", &params) {
+            Answer::Unsupported(u) => assert!(u.reason.contains("keysend_hold"), "{u:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -3,7 +3,6 @@
 use super::events::Seen;
 use super::log::{forget_complaint, take_complaint};
 use super::running::{Running, lock, refused, socket};
-use crate::answer::{Fail, Outcome};
 use ldk_node::bitcoin::hashes::{Hash, sha256};
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::lightning::blinded_path::message::BlindedMessagePath;
@@ -17,6 +16,8 @@ use ldk_node::lightning_types::payment::{PaymentHash, PaymentPreimage};
 use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus};
 use ldk_node::{CustomTlvRecord, NodeError};
 use lnconform_protocol::OpError;
+use lnconform_protocol::events::Query;
+use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -63,17 +64,9 @@ pub(super) fn call(
     }
 }
 
-/// A number as a decimal string or, where it is small, as a JSON number.
-fn number(params: Params<'_>, name: &str) -> Result<u64, OpError> {
-    match params.need(name)?.as_u64() {
-        Some(n) => Ok(n),
-        None => params.u64(name),
-    }
-}
-
 /// Seconds, of which LDK takes 32 bits.
 fn expiry(params: Params<'_>) -> Result<Option<u32>, OpError> {
-    let Some(seconds) = params.maybe("expiry", number)? else {
+    let Some(seconds) = params.maybe("expiry", Params::number)? else {
         return Ok(None);
     };
     let seconds = u32::try_from(seconds)
@@ -194,8 +187,8 @@ fn peers(running: &Running) -> Value {
 
 fn open_channel(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
     let peer = public_key(params, "node_id")?;
-    let capacity = number(params, "capacity_sat")?;
-    let push = params.maybe("push_msat", number)?;
+    let capacity = params.number("capacity_sat")?;
+    let push = params.maybe("push_msat", Params::number)?;
     let announce = params.maybe("announce", Params::bool)?.unwrap_or(false);
     let address = params.maybe("address", Params::str)?;
     let address = address.map(|text| socket("address", text)).transpose()?;
@@ -216,7 +209,7 @@ fn open_channel(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail
     let id = open(address).map_err(refused)?;
     let what = format!("channel-pending with {peer}");
     let funding = running.events.wait(deadline, &what, |seen| {
-        if seen.channel != Some(id) {
+        if seen.extra != Some(id) {
             return None;
         }
         match seen.kind {
@@ -322,7 +315,7 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fa
     if params.maybe("amp", Params::bool)? == Some(true) {
         return Err(Fail::Unsupported("LDK has no AMP".into()));
     }
-    let amount = params.maybe("amount_msat", number)?;
+    let amount = params.maybe("amount_msat", Params::number)?;
     let description = params
         .maybe("description", Params::str)?
         .unwrap_or_default();
@@ -375,7 +368,7 @@ fn pay_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>
         .str("invoice")?
         .parse()
         .map_err(|e| OpError::invalid(format!("param invoice: {e:?}")))?;
-    let amount = params.maybe("amount_msat", number)?;
+    let amount = params.maybe("amount_msat", Params::number)?;
     let max_parts = params.maybe("max_parts", Params::u32)?;
     let running = node()?;
     let route = max_parts
@@ -399,7 +392,7 @@ fn pay_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>
 
 fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
     let to = public_key(params, "to")?;
-    let amount = number(params, "amount_msat")?;
+    let amount = params.number("amount_msat")?;
     let preimage = params
         .maybe("preimage", Params::array::<32>)?
         .map(PaymentPreimage);
@@ -422,12 +415,12 @@ fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) ->
 }
 
 fn create_offer(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
-    let amount = params.maybe("amount_msat", number)?;
+    let amount = params.maybe("amount_msat", Params::number)?;
     let description = params
         .maybe("description", Params::str)?
         .unwrap_or_default();
     let expiry = expiry(params)?;
-    let quantity = params.maybe("quantity_max", number)?;
+    let quantity = params.maybe("quantity_max", Params::number)?;
     if params.maybe("async", Params::bool)? == Some(true) {
         return async_offer(params, node);
     }
@@ -470,8 +463,8 @@ fn pay_offer(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) 
         .str("offer")?
         .parse()
         .map_err(|e| OpError::invalid(format!("param offer: {e:?}")))?;
-    let amount = params.maybe("amount_msat", number)?;
-    let quantity = params.maybe("quantity", number)?;
+    let amount = params.maybe("amount_msat", Params::number)?;
+    let quantity = params.maybe("quantity", Params::number)?;
     let note = params.maybe("note", Params::str)?.map(str::to_owned);
     let running = node()?;
     let payment = running.node.bolt12_payment();
@@ -482,9 +475,9 @@ fn pay_offer(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) 
 }
 
 fn create_refund(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
-    let amount = number(params, "amount_msat")?;
+    let amount = params.number("amount_msat")?;
     let expiry = expiry(params)?.unwrap_or(3600);
-    let quantity = params.maybe("quantity", number)?;
+    let quantity = params.maybe("quantity", Params::number)?;
     let note = params.maybe("note", Params::str)?.map(str::to_owned);
     // ldk-node's refunds have no description of the caller's; its note is what there is.
     let note = note.or(params.maybe("description", Params::str)?.map(str::to_owned));
@@ -684,32 +677,9 @@ fn held(running: &Running, hash: &str) -> Option<(u32, u64)> {
 }
 
 fn next_event(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
-    let after = params.maybe("after", number)?.unwrap_or(0);
-    let kinds: Option<Vec<&str>> = params
-        .maybe("kinds", Params::list)?
-        .map(|kinds| {
-            kinds
-                .iter()
-                .map(|k| k.as_str().ok_or(k))
-                .collect::<Result<_, _>>()
-                .map_err(|k| {
-                    OpError::invalid(format!("param kinds holds {k}, not the name of a kind"))
-                })
-        })
-        .transpose()?;
-    let deadline = deadline(params, 15_000)?;
-    let running = node()?;
-    let matching = |seen: &Seen| {
-        let wanted = kinds
-            .as_ref()
-            .is_none_or(|kinds| kinds.contains(&seen.kind));
-        (wanted && u64::from(seen.seq) > after).then(|| seen.shown())
-    };
-    let what = match &kinds {
-        Some(kinds) => format!("event {} after {after}", kinds.join(" or ")),
-        None => format!("event after {after}"),
-    };
-    Ok(running.events.wait(deadline, &what, matching)?)
+    // Wrong params are told before a missing node is.
+    Query::read(params)?;
+    node()?.events.next(params)
 }
 
 /// The message's bytes; only LDK's own scheme is there.

@@ -1,9 +1,8 @@
 //! Starting, draining and stopping the node.
 
 use super::VERSION;
-use super::events::Events;
+use super::events::{self, Events};
 use super::log::{Log, take_complaint};
-use crate::answer::Fail;
 use ldk_node::bitcoin::Network;
 use ldk_node::bitcoin::hashes::{Hash, sha256};
 use ldk_node::config::{AnchorChannelsConfig, AsyncPaymentsRole, Config as NodeConfig};
@@ -12,6 +11,7 @@ use ldk_node::lightning::routing::gossip::NodeId;
 use ldk_node::lightning_types::payment::PaymentPreimage;
 use ldk_node::logger::LogLevel;
 use ldk_node::{Builder, Event, Node, NodeError};
+use lnconform_protocol::outcome::Fail;
 use lnconform_protocol::params::{Params, ResultObject, hex};
 use lnconform_protocol::{ErrorKind, OpError};
 use serde_json::Value;
@@ -67,6 +67,15 @@ pub(super) fn socket(param: &str, text: &str) -> Result<SocketAddress, OpError> 
         .map_err(|e| OpError::invalid(format!("param {param} is {text}: {e:?}")))
 }
 
+/// Options of `node.start` that this adapter has.
+const OPTIONS: [&str; 5] = [
+    "announce",
+    "forwards",
+    "role",
+    "anchor_reserve_sat",
+    "log_level",
+];
+
 /// What `node.start` asks for.
 pub(super) struct Config {
     seed: Option<[u8; 32]>,
@@ -119,7 +128,19 @@ impl Config {
             }
         };
         let none = Value::Null;
-        let options = Params::new(params.get("options").unwrap_or(&none));
+        let given = params.get("options").unwrap_or(&none);
+        // A scenario that asks for a switch of another implementation does not exist here, which is
+        // something else than a scenario that fails here.
+        let unknown = given
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name)
+            .find(|name| !OPTIONS.contains(&name.as_str()));
+        if let Some(name) = unknown {
+            return Err(Fail::Unsupported(format!("ldk-node has no option {name}")));
+        }
+        let options = Params::new(given);
         let announce = options.maybe("announce", Params::bool)?;
         if announce == Some(true) && listen.is_none() {
             return Err(OpError::invalid("option announce needs param listen").into());
@@ -318,7 +339,7 @@ impl Running {
         let stopped = self.node.stop().map_err(refused);
         // What it told before it stopped is still to be read.
         while let Some(event) = self.node.next_event() {
-            self.events.push(event);
+            events::push(&self.events, event);
             if self.node.event_handled().is_err() {
                 break;
             }
@@ -406,7 +427,7 @@ async fn drain(node: Arc<Node>, events: Arc<Events>, preimages: Preimages, end: 
                     eprintln!("adapter: a payment could not be claimed: {e:?}");
                 }
             }
-            None => events.push(event),
+            None => events::push(&events, event),
         }
         if let Err(e) = node.event_handled() {
             eprintln!("adapter: an event could not be marked as handled: {e:?}");

@@ -1,14 +1,14 @@
-//! What an operation of this crate returns.
+//! What an operation of an adapter returns before it is an answer.
 
-use lnconform_protocol::{Answer, OpError, Unsupported};
+use crate::{Answer, OpError, Unsupported};
 use serde_json::Value;
 
 /// Why an operation has no result.
 #[derive(Debug)]
-pub(crate) enum Fail {
+pub enum Fail {
     /// It refused, or failed.
     Error(OpError),
-    /// LDK lacks it, for this input at least.
+    /// The implementation lacks it, for this input at least; the reason in words.
     Unsupported(String),
 }
 
@@ -18,10 +18,11 @@ impl From<OpError> for Fail {
     }
 }
 
-pub(crate) type Outcome = Result<Value, Fail>;
+/// The result of an operation.
+pub type Outcome = Result<Value, Fail>;
 
 /// The protocol's form of an outcome.
-pub(crate) fn answer(outcome: Outcome) -> Answer {
+pub fn answer(outcome: Outcome) -> Answer {
     match outcome {
         Ok(value) => Answer::Result(value),
         Err(Fail::Error(e)) => Answer::Error(e),

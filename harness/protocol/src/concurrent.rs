@@ -1,6 +1,6 @@
 //! A serving loop for adapters whose operations wait for the world.
 //!
-//! [`lnconform_protocol::serve`] answers in order, one request at a time. A node is asked to wait
+//! [`crate::serve`] answers in order, one request at a time. A node is asked to wait
 //! for an event and to send a payment at the same time, so here
 //! - the calling thread reads, and answers `hello` and unknown operations at once;
 //! - one thread works off the operations in the order asked, so that `peer.connect` sees the node
@@ -8,9 +8,9 @@
 //! - an operation that waits ([`ConcurrentHandler::waits`]) gets a thread of its own when its turn
 //!   comes, and holds up nobody.
 
-use lnconform_protocol::framing::{Line, read_line};
-use lnconform_protocol::message::{Response, parse_request};
-use lnconform_protocol::{Answer, Handler, Hello, MAX_LINE, OpError};
+use crate::framing::{Line, read_line};
+use crate::message::{Response, parse_request};
+use crate::{Answer, Handler, Hello, MAX_LINE, OpError};
 use serde_json::{Map, Value};
 use std::io::{self, BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,7 +131,7 @@ fn read(
             // what to do with them.
             _ => {
                 let mut answers = Vec::new();
-                lnconform_protocol::serve(&mut Identity(hello), &line[..], &mut answers)?;
+                crate::serve(&mut Identity(hello), &line[..], &mut answers)?;
                 writer.write(&answers);
             }
         }
@@ -197,8 +197,8 @@ fn guarded(handler: &impl ConcurrentHandler, op: &str, params: &Value) -> Answer
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lnconform_protocol::Implementation;
-    use lnconform_protocol::message::parse_response;
+    use crate::Implementation;
+    use crate::message::parse_response;
     use serde_json::json;
     use std::sync::Condvar;
     use std::time::Duration;
