@@ -1,7 +1,7 @@
 //! Implementations: the built-in ones as data, and foreign ones from the command line.
 
 use crate::launch::Launch;
-use lnconform_regtest::provision::{Lookup, Provisioner, install_line};
+use lnconform_regtest::provision::{Lookup, ProgramError, Provisioner};
 use std::path::{Path, PathBuf};
 
 /// What an adapter process does.
@@ -16,7 +16,8 @@ pub enum Kind {
 /// How a process of a built-in implementation is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// This program, run again with these arguments.
+    /// This program, run again with these arguments; after them, for each entry that the
+    /// implementation [needs](Builtin::needs), `--ENTRY` and the path of what is installed.
     SelfExec(&'static [&'static str]),
     /// What is installed under this name of the version table.
     Installed(&'static str),
@@ -108,6 +109,14 @@ pub const BUILTINS: &[Builtin] = &[
         default: true,
         needs: &[],
     },
+    Builtin {
+        name: "lnd",
+        about: "LND, one process a node, and LND's own packages as codec",
+        processes: &[codec(&["adapter", "lnd"]), node(&["adapter", "lnd"])],
+        language: "Go",
+        default: true,
+        needs: &["lnd", "lnd-codec"],
+    },
 ];
 
 /// The built-in implementation of that name, without version.
@@ -131,6 +140,9 @@ pub enum RegistryError {
         "`{0}` is no name for an implementation; use lower-case letters, digits, `-`, `.` and `_`"
     )]
     Name(String),
+    /// A version that the version table lacks.
+    #[error(transparent)]
+    NoSuchVersion(ProgramError),
     /// `NAME@` without a version.
     #[error("`{0}` has an empty version; write `{name}@VERSION` or `{name}`", name = .0.trim_end_matches('@'))]
     Version(String),
@@ -211,28 +223,30 @@ impl Resolved {
             .map(|b| b.processes.iter().any(|p| p.kind == kind))
     }
 
+    /// The entries of the version table that it needs, as `NAME`, or `NAME@VERSION` where a version
+    /// was asked for.
+    pub fn needs(&self) -> Vec<String> {
+        let needs = self.builtin().map_or(&[][..], |b| b.needs);
+        needs.iter().map(|name| self.spec(name)).collect()
+    }
+
+    fn spec(&self, name: &str) -> String {
+        match &self.version {
+            Some(version) => format!("{name}@{version}"),
+            None => name.to_owned(),
+        }
+    }
+
     /// What it needs of the version table and does not find, with what to type.
     ///
     /// # Errors
     /// [`NotInstalled`] for the first of them. A foreign one needs nothing.
     pub fn installed(&self, host: &Provisioner) -> Result<(), NotInstalled> {
-        for name in self.builtin().map_or(&[][..], |b| b.needs) {
-            let found = match host.find(name) {
-                Ok(Lookup::Found(found)) => found,
+        for spec in self.needs() {
+            match host.find(&spec) {
+                Ok(Lookup::Found(_)) => {}
                 Ok(Lookup::Missing(missing)) => return Err(NotInstalled(missing.to_string())),
                 Err(error) => return Err(NotInstalled(error.to_string())),
-            };
-            // The version of an implementation that is one program is that program's.
-            if let Some(wanted) = &self.version
-                && *name == self.name
-                && *wanted != found.version.to_string()
-            {
-                return Err(NotInstalled(format!(
-                    "{} is not to be had here: `{}` installs {}",
-                    self.row(),
-                    install_line(name),
-                    found.version
-                )));
             }
         }
         Ok(())
@@ -256,11 +270,17 @@ impl Resolved {
             How::Command { program, args } => (program.clone(), args.clone()),
             How::Builtin(builtin) => match builtin.processes.iter().find(|p| p.kind == kind)?.start
             {
-                Start::SelfExec(args) => (
-                    this.to_owned(),
-                    args.iter().map(|&a| a.to_owned()).collect(),
-                ),
-                Start::Installed(name) => match host.find(name) {
+                Start::SelfExec(args) => {
+                    let mut args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
+                    for name in builtin.needs {
+                        if let Ok(Lookup::Found(found)) = host.find(&self.spec(name)) {
+                            args.push(format!("--{name}"));
+                            args.push(found.path.to_string_lossy().into_owned());
+                        }
+                    }
+                    (this.to_owned(), args)
+                }
+                Start::Installed(name) => match host.find(&self.spec(name)) {
                     Ok(Lookup::Found(found)) => {
                         let (program, args) = found.command();
                         let args = args.iter().map(|a| a.to_string_lossy().into_owned());
@@ -278,8 +298,8 @@ impl Resolved {
         })
     }
 
-    /// How every process of it is started, with its kind: what `adapter check` goes through. The
-    /// kind is `None` for a foreign one.
+    /// How every process of it is started, with its kind: what `adapter check` goes through. One
+    /// that is both kinds in one is there once, as codec. The kind is `None` for a foreign one.
     pub fn launches(
         &self,
         this: &Path,
@@ -293,11 +313,19 @@ impl Resolved {
                 .map(|l| (None, l))
                 .into_iter()
                 .collect(),
-            Some(builtin) => builtin
-                .processes
-                .iter()
-                .filter_map(|p| Some((Some(p.kind), self.launch(p.kind, this, host, run, seed)?)))
-                .collect(),
+            Some(builtin) => {
+                let mut all: Vec<(Option<Kind>, Launch)> = Vec::new();
+                for process in builtin.processes {
+                    if let Some(launch) = self.launch(process.kind, this, host, run, seed)
+                        && !all.iter().any(|(_, other)| {
+                            (&other.program, &other.args) == (&launch.program, &launch.args)
+                        })
+                    {
+                        all.push((Some(process.kind), launch));
+                    }
+                }
+                all
+            }
         }
     }
 }
@@ -322,6 +350,7 @@ pub fn resolve(arg: &str) -> Result<Resolved, RegistryError> {
         .as_bytes()
         .first()
         .is_some_and(u8::is_ascii_alphanumeric);
+    let mut version = version;
     let how = match command {
         // Without a command a name is only looked up, and the nearest one is of more use than
         // rules for names.
@@ -334,6 +363,13 @@ pub fn resolve(arg: &str) -> Result<Resolved, RegistryError> {
         }
         Some(command) => words(name, command)?,
     };
+    // One that comes from the version table has the versions there, under the names they have there.
+    if let (How::Builtin(builtin), Some(wanted)) = (&how, &version)
+        && builtin.needs.contains(&name)
+    {
+        let label = Provisioner::table_alone().label(name, wanted);
+        version = Some(label.map_err(RegistryError::NoSuchVersion)?);
+    }
     Ok(Resolved {
         name: name.to_owned(),
         version,
@@ -395,13 +431,16 @@ mod tests {
         for b in BUILTINS {
             let resolved = resolve(b.name).unwrap();
             let launches = resolved.launches(Path::new(THIS), &bare(), "r", 1);
-            assert_eq!(launches.len(), b.processes.len());
+            // LND's node and codec are one process.
+            let one = b.name == "lnd";
+            assert_eq!(launches.len(), if one { 1 } else { b.processes.len() });
             for (kind, launch) in launches {
                 let kind = kind.unwrap();
                 assert_eq!(resolved.has(kind), Some(true));
                 match b.processes.iter().find(|p| p.kind == kind).unwrap().start {
                     Start::SelfExec(_) => {
                         assert_eq!(launch.program, Path::new(THIS));
+                        // Nothing is installed, so there are no paths.
                         assert_eq!(launch.args, ["adapter", b.name]);
                     }
                     Start::Installed(name) => assert!(b.needs.contains(&name)),
@@ -453,9 +492,50 @@ mod tests {
         let version = adapter.hello().implementation.version.clone();
         let row = format!("draft-py@{version}");
         assert_eq!(resolve(&row).unwrap().installed(&host), Ok(()));
-        let error = resolve("draft-py@0.0.1").unwrap().installed(&host);
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("lnconform install draft-py"), "{error}");
+    }
+
+    /// A machine with stand-ins for LND and its codec in the cache's place.
+    #[cfg(unix)]
+    #[test]
+    fn the_paths_of_what_is_needed_are_given_to_the_adapter_in_the_version_asked_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let lnd = folder.path().join("lnd");
+        let script = "#!/bin/sh\necho lnd version 0.20.2-beta commit=x\n";
+        std::fs::write(&lnd, script).unwrap();
+        std::fs::set_permissions(&lnd, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let host = Provisioner::new(folder.path().join("cache"), folder.path(), []);
+        let args = |row: &str| {
+            let resolved = resolve(row).unwrap();
+            let launch = resolved.launch(Kind::Node, Path::new(THIS), &host, "r", 1);
+            let launch = launch.unwrap();
+            assert_eq!(launch.name, row);
+            launch.args
+        };
+        let with_lnd = ["adapter", "lnd", "--lnd", lnd.to_str().unwrap()];
+        assert_eq!(args("lnd"), with_lnd);
+        assert_eq!(args("lnd@v0.20.2-beta"), with_lnd);
+        assert_eq!(args("lnd@v0.21.2-beta"), ["adapter", "lnd"]);
+        let missing = |row: &str| resolve(row).unwrap().installed(&host).unwrap_err();
+        insta::assert_snapshot!(missing("lnd@v0.21.2-beta"), @"lnd@v0.21.2-beta is not installed: `lnconform install lnd@v0.21.2-beta` installs it");
+        // LND is there, and its codec is not.
+        insta::assert_snapshot!(missing("lnd"), @"lnd-codec is not installed: `lnconform install lnd-codec` installs it");
+    }
+
+    #[test]
+    fn a_version_is_one_of_the_table_whatever_its_first_letter() {
+        assert_eq!(
+            resolve("lnd@0.20.2-beta").unwrap().row(),
+            "lnd@v0.20.2-beta"
+        );
+        assert_eq!(
+            resolve("lnd@v0.20.2-beta").unwrap().needs(),
+            ["lnd@v0.20.2-beta", "lnd-codec@v0.20.2-beta"]
+        );
+        assert_eq!(resolve("lnd").unwrap().needs(), ["lnd", "lnd-codec"]);
+        insta::assert_snapshot!(resolve("lnd@v0.1.0-beta").unwrap_err(), @"lnd v0.1.0-beta is not in the version table, which has v0.21.2-beta, v0.21.1-beta, v0.20.2-beta: `lnconform install lnd` installs the first");
+        // A command of the user's own has whatever version it likes.
+        assert_eq!(resolve("lnd@v0.1.0=./x").unwrap().row(), "lnd@v0.1.0");
     }
 
     #[test]
@@ -510,8 +590,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
-        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node. For an adapter of your own give its command: `refrence=COMMAND`");
-        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node. For an adapter of your own give its command: `mynode=COMMAND`");
+        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd. For an adapter of your own give its command: `refrence=COMMAND`");
+        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd. For an adapter of your own give its command: `mynode=COMMAND`");
         assert_eq!(nearest("LDK-NODE"), None);
         assert_eq!(nearest("ldknode"), Some("ldk-node"));
     }
