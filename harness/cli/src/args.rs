@@ -179,6 +179,9 @@ pub struct RunArgs {
     /// Leave the folders of clusters where they are
     #[arg(long, help_heading = "How")]
     pub keep: bool,
+    /// Give every scenario a cluster of its own
+    #[arg(long, help_heading = "How")]
+    pub fresh_clusters: bool,
     /// Install what is missing first, system packages too
     #[arg(long, help_heading = "How")]
     pub install: bool,

@@ -13,7 +13,7 @@ use lnconform_engine::plan::{Participant, Selection};
 use lnconform_engine::record::{Keyword, Lane};
 use lnconform_engine::results;
 use lnconform_engine::run::introduce;
-use lnconform_regtest::provision::{self, Provisioner};
+use lnconform_regtest::provision::{self, Lookup, Provisioner};
 use lnconform_spec::upstream::{self, UpstreamProblem};
 use lnconform_spec::{Catalogue, Sources};
 use lnconform_vectors::load::{Options, Root, Set, Vectors};
@@ -280,13 +280,21 @@ pub fn participants(
     Ok(known.into_iter().map(|(_, p)| p).collect())
 }
 
+/// Reads `NAME[@VERSION][=COMMAND]`. What is built in has one version, which may be named.
 fn resolve(given: &str) -> Result<Resolved, Failure> {
-    let resolved = registry::resolve(given).map_err(Failure::usage)?;
-    if resolved.version.is_some() && resolved.builtin().is_some_and(|b| b.needs.is_empty()) {
-        return Err(Failure::usage(format!(
-            "`{given}`: {} is built into this binary in one version; leave `@…` away",
-            resolved.name
-        )));
+    let mut resolved = registry::resolve(given).map_err(Failure::usage)?;
+    if let Some(wanted) = &resolved.version
+        && resolved.builtin().is_some_and(|b| b.needs.is_empty())
+    {
+        let there = crate::commands::adapter::version(&resolved.name).unwrap_or_default();
+        if wanted.strip_prefix('v').unwrap_or(wanted) != there {
+            return Err(Failure::usage(format!(
+                "`{given}`: {} is built into this binary, in version {there} alone; leave `@{wanted}` away, \
+                 or give the command of an adapter for it: `{given}=COMMAND`",
+                resolved.name
+            )));
+        }
+        resolved.version = None;
     }
     Ok(resolved)
 }
@@ -316,13 +324,32 @@ fn participant(resolved: &Resolved, named: bool, this: &Path, run: &str, seed: u
         operations: BTreeSet::new(),
         dialects: BTreeSet::new(),
         unavailable: resolved.installed(&host).err().map(|e| e.to_string()),
+        no_cluster: incompatible(resolved, &host),
     }
 }
 
+/// Why what it needs does not go with the bitcoind that is here, or else would be installed.
+fn incompatible(resolved: &Resolved, host: &Provisioner) -> Option<String> {
+    let chain = match host.find("bitcoind") {
+        Ok(Lookup::Found(found)) => found.version,
+        // What is wrong with that one is told when it is asked for.
+        Ok(Lookup::Missing(_)) | Err(_) => {
+            provision::table().ok()?.get("bitcoind")?.version.clone()
+        }
+    };
+    resolved.needs().iter().find_map(|spec| {
+        let Ok(Lookup::Found(found)) = host.find(spec) else {
+            return None;
+        };
+        let fits = host.compatible(&found.name, &found.version, "bitcoind", &chain);
+        fits.err().map(|e| e.to_string())
+    })
+}
+
 /// The entries of the version table that `--install` has to bring before the implementations that
-/// take part can be asked who they are, quick ones first. bitcoind, which only scenarios need, is
-/// not among them.
-pub fn needs(select: &Select) -> Vec<&'static str> {
+/// take part can be asked who they are, quick ones first, each as `NAME` or `NAME@VERSION`.
+/// bitcoind, which only scenarios need, is not among them.
+pub fn needs(select: &Select) -> Vec<String> {
     let given = select.adapters.iter().chain(&select.require);
     let roles = select.roles.iter().filter_map(|r| r.split_once('='));
     let mut names: Vec<&str> = given
@@ -332,16 +359,17 @@ pub fn needs(select: &Select) -> Vec<&'static str> {
     if select.adapters.is_empty() {
         names.extend(BUILTINS.iter().filter(|b| b.default).map(|b| b.name));
     }
-    let mut needed: BTreeSet<&str> = BTreeSet::new();
-    for name in names {
-        // A name without a command that is known by its command elsewhere needs nothing.
-        if let Some(builtin) = registry::resolve(name).ok().and_then(|r| r.builtin()) {
-            needed.extend(builtin.needs);
-        }
-    }
+    // A name without a command that is known by its command elsewhere needs nothing.
+    let needed: BTreeSet<String> = names
+        .iter()
+        .filter_map(|name| registry::resolve(name).ok())
+        .flat_map(|resolved| resolved.needs())
+        .collect();
+    let entry = |spec: &String| spec.split('@').next().unwrap_or_default().to_owned();
     provision::defaults()
         .into_iter()
-        .filter(|name| needed.contains(name))
+        .flat_map(|name| needed.iter().filter(move |spec| entry(spec) == name))
+        .cloned()
         .collect()
 }
 
@@ -354,6 +382,57 @@ mod tests {
         assert_eq!(shard("2/3").unwrap(), (2, 3));
         for wrong in ["0/3", "4/3", "1", "a/b", "1/0"] {
             assert!(shard(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_versions_need_is_installed_each_once_and_quick_ones_first() {
+        let select = Select {
+            adapters: ["lnd@0.21.1-beta", "lnd", "mine=./x", "reference"]
+                .map(String::from)
+                .into(),
+            require: vec!["draft-py".into(), "lnd@v0.21.1-beta".into()],
+            roles: vec!["payee=mine".into(), "payer=lnd".into()],
+            ..Select::default()
+        };
+        assert_eq!(
+            needs(&select),
+            [
+                "draft-py",
+                "lnd-codec",
+                "lnd-codec@v0.21.1-beta",
+                "lnd",
+                "lnd@v0.21.1-beta"
+            ]
+        );
+        assert_eq!(needs(&Select::default()), ["draft-py", "lnd-codec", "lnd"]);
+    }
+
+    #[test]
+    fn a_version_is_taken_where_it_is_there_and_else_named() {
+        let row = |given: &str| {
+            resolve(given)
+                .map(|r| r.row())
+                .map_err(|e| e.lines.join(" "))
+        };
+        // What is built in has one version, so it needs no row of its own.
+        assert_eq!(row("ldk-0.2@0.2.7").unwrap(), "ldk-0.2");
+        assert_eq!(row("ldk-0.2@v0.2.7").unwrap(), "ldk-0.2");
+        let error = row("ldk-0.2@0.2.1").unwrap_err();
+        assert!(error.contains("in version 0.2.7 alone"), "{error}");
+        assert_eq!(row("lnd@0.21.1-beta").unwrap(), "lnd@v0.21.1-beta");
+        let error = row("lnd@v0.1.0").unwrap_err();
+        assert!(
+            error.contains("which has v0.21.2-beta, v0.21.1-beta"),
+            "{error}"
+        );
+        assert_eq!(row("lnd@v0.1.0=./x").unwrap(), "lnd@v0.1.0");
+        for builtin in BUILTINS.iter().filter(|b| b.needs.is_empty()) {
+            let version = crate::commands::adapter::version(builtin.name).unwrap();
+            assert_eq!(
+                row(&format!("{}@{version}", builtin.name)).unwrap(),
+                builtin.name
+            );
         }
     }
 

@@ -408,6 +408,7 @@ fn probe(id: &str, actor: &Actor) -> Check {
         },
         implementation,
         roles,
+        cluster: None,
         outcome: Outcome::Failed,
         expected: false,
         warning: false,

@@ -9,13 +9,13 @@ use crate::record::{Blame, Node, Phase};
 use crate::wait::{Stop, WaitError, until};
 use bitcoin::Txid;
 use lnconform_adapters::{Adapter, Fault, Limits};
-use lnconform_protocol::Answer;
+use lnconform_protocol::{Answer, ErrorKind};
 use lnconform_regtest::chain::{Chain, ChainError, ChainInfo};
 use lnconform_regtest::ports::{self, Port};
 use lnconform_regtest::run::RunDir;
-use lnconform_vectors::case::Topology;
+use lnconform_vectors::case::{Topology, TopologyChannel};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,14 @@ pub const OPERATION: Duration = Duration::from_secs(30);
 pub const START: Duration = Duration::from_secs(60);
 /// Deadline for each of the conditions a topology is brought to.
 const READY: Duration = Duration::from_secs(30);
+/// How long no node may tell anything before the next scenario of a cluster begins: what comes
+/// later than that belongs to it.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long nodes may take to be quiet, and payments to be over, between two scenarios.
+const SETTLE: Duration = Duration::from_secs(2);
+/// What a node that accepts a channel has on chain at least: LDK refuses an anchor channel when it
+/// could not pay for a fee bump of its own (25000 sat are kept for each channel).
+const RESERVE_SAT: u64 = 100_000;
 /// Confirmations until every implementation here uses a channel.
 const CONFIRMATIONS: u64 = 6;
 
@@ -34,6 +42,8 @@ pub struct LiveNode {
     pub adapter: Adapter,
     /// What `node.start` answered, for `$role.node_id` and the like.
     pub started: Value,
+    /// What `node.start` was asked for, so that a step can start the same node again.
+    pub start: Value,
     /// The record for the result file.
     pub record: Node,
     /// The folder with its data and logs.
@@ -64,11 +74,12 @@ impl LiveNode {
                     Blame::Implementation,
                 ))
             }
-            Ok(Answer::Unsupported(u)) => Err(fail(
-                format!("unsupported: {}", u.reason),
-                None,
-                Blame::Implementation,
-            )),
+            Ok(Answer::Unsupported(u)) => Err(ClusterError::Unsupported {
+                role: self.record.role.clone(),
+                implementation: self.record.implementation.clone(),
+                op: op.to_owned(),
+                reason: u.reason,
+            }),
             Err(fault) => {
                 let kind = crate::codec::fault_kind(&fault);
                 Err(fail(
@@ -113,6 +124,18 @@ pub enum ClusterError {
         /// Whose fault.
         blame: Blame,
     },
+    /// A node lacks what the topology asks of it: an operation, or an option of `node.start`.
+    #[error("{implementation} ({role}) answered `unsupported` to {op}: {reason}")]
+    Unsupported {
+        /// The role.
+        role: String,
+        /// Who takes it.
+        implementation: String,
+        /// The operation.
+        op: String,
+        /// In the adapter's words.
+        reason: String,
+    },
     /// A condition did not come.
     #[error("{0}")]
     Wait(String),
@@ -133,7 +156,7 @@ impl ClusterError {
             }
             ClusterError::Adapter { fault, .. } => crate::codec::blame(fault),
             ClusterError::Node { blame, .. } => *blame,
-            ClusterError::Wait(_) => Blame::Implementation,
+            ClusterError::Wait(_) | ClusterError::Unsupported { .. } => Blame::Implementation,
         }
     }
 }
@@ -158,8 +181,35 @@ pub struct Cluster {
     pub phases: Vec<Phase>,
     /// The folder that holds everything of this cluster.
     pub dir: PathBuf,
+    /// The last event that each role had told when the scenario began that now has the cluster.
+    pub told: BTreeMap<String, Value>,
+    /// The payment hashes that were met in the scenarios before that one. What a node still tells
+    /// of these payments is not for it.
+    pub earlier: HashSet<String>,
+    /// What the channels held at first.
+    opening: Balances,
     stop: Stop,
 }
+
+/// What a node holds in its channels with a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Balance {
+    /// All of them usable.
+    usable: bool,
+    /// Millisatoshi.
+    capacity: u64,
+    /// Millisatoshi.
+    outbound: u64,
+    /// Out- and inbound together, millisatoshi: less than at first while a payment is held.
+    both: u64,
+    /// How many channels there are.
+    channels: u64,
+    /// HTLCs that are under way, where the node counts them.
+    htlcs: u64,
+}
+
+/// By role and the peer's node id.
+type Balances = BTreeMap<(String, String), Balance>;
 
 /// What a cluster is made of.
 pub struct Recipe<'a> {
@@ -208,6 +258,9 @@ impl Cluster {
             nodes,
             phases: Vec::new(),
             dir,
+            told: BTreeMap::new(),
+            earlier: HashSet::new(),
+            opening: Balances::new(),
             stop: recipe.stop.clone(),
         };
         cluster.phase("start", clock);
@@ -221,18 +274,105 @@ impl Cluster {
         cluster.connect(recipe.topology)?;
         if recipe.topology.ready.iter().any(|r| r == "graph-complete") {
             cluster.complete_graph(recipe.topology)?;
+            cluster.know_each_other()?;
         }
+        cluster.opening = cluster.balances(recipe.topology)?;
+        // What went before the first scenario is not for it either. A node that tells no events
+        // shows that in a step that asks for one.
+        let _ = cluster.listen(Duration::from_millis(1));
         cluster.phase("graph", clock);
         Ok(cluster)
     }
 
-    fn phase(&mut self, name: &str, since: Instant) {
-        let duration_ms = ms(since.elapsed());
-        self.phases.push(Phase {
-            name: name.into(),
-            duration_ms,
-            id: None,
+    /// Makes the cluster ready for one more scenario: waits until every node is quiet and no
+    /// payment is under way.
+    ///
+    /// # Errors
+    /// Why the cluster is not as a fresh one would be, and has to be thrown away: a node is gone,
+    /// a channel is not usable or has moved by more than a quarter of its capacity, or a payment
+    /// is still held.
+    pub fn hand_over(&mut self, topology: &Topology) -> Result<(), String> {
+        self.listen(QUIET)?;
+        let stop = self.stop.clone();
+        until("the channels as at first", SETTLE, &stop, || {
+            let now = self.balances(topology)?;
+            Ok::<_, ClusterError>(drifted(&self.opening, &now))
+        })
+        .map_err(|e| e.to_string())?
+    }
+
+    /// Reads the events of all nodes until each is quiet for so long.
+    fn listen(&mut self, quiet: Duration) -> Result<(), String> {
+        let told = &self.told;
+        let heard = std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|(role, node)| {
+                    scope.spawn(move || (role, listen(node, told.get(role).cloned(), quiet)))
+                })
+                .collect();
+            threads.into_iter().map(join).collect::<Vec<_>>()
         });
+        for (role, heard) in heard {
+            let (last, hashes) = heard.map_err(|why| format!("{role}: {why}"))?;
+            self.earlier.extend(hashes);
+            if let Some(last) = last {
+                self.told.insert(role.clone(), last);
+            }
+        }
+        Ok(())
+    }
+
+    /// What every node holds in its channels of the topology.
+    fn balances(&self, topology: &Topology) -> Result<Balances, ClusterError> {
+        let mut found = Balances::new();
+        for (role, node) in &self.nodes {
+            let ends = |c: &lnconform_vectors::case::TopologyChannel| {
+                let (from, to) = (c.from.as_str(), c.to.as_str());
+                match role.as_str() {
+                    role if role == from => Some(to.to_owned()),
+                    role if role == to => Some(from.to_owned()),
+                    _ => None,
+                }
+            };
+            let peers: BTreeSet<String> = topology.channels.iter().filter_map(ends).collect();
+            if peers.is_empty() {
+                continue;
+            }
+            let list = node.ask("channel.list", &json!({}), OPERATION)?;
+            for peer in peers {
+                let id = self.node(&peer)?.node_id().to_owned();
+                let with_peer = list.as_array().into_iter().flatten();
+                let with_peer = with_peer.filter(|c| c["peer"].as_str() == Some(&id));
+                let mut balance = Balance {
+                    usable: true,
+                    capacity: 0,
+                    outbound: 0,
+                    both: 0,
+                    channels: 0,
+                    htlcs: 0,
+                };
+                for channel in with_peer {
+                    let number = |field: &str| -> u64 {
+                        let text = channel[field].as_str();
+                        text.and_then(|t| t.parse().ok()).unwrap_or(0)
+                    };
+                    balance.usable &= channel["usable"] == json!(true);
+                    balance.capacity += number("capacity_sat").saturating_mul(1000);
+                    balance.outbound += number("outbound_msat");
+                    balance.both += number("outbound_msat") + number("inbound_msat");
+                    balance.channels += 1;
+                    balance.htlcs += channel["htlcs"].as_u64().unwrap_or(0);
+                }
+                found.insert((role.clone(), id), balance);
+            }
+        }
+        Ok(found)
+    }
+
+    fn phase(&mut self, name: &str, since: Instant) {
+        self.phases.push(Phase::new(name, since.elapsed()));
     }
 
     /// The node of a role.
@@ -261,13 +401,14 @@ impl Cluster {
     }
 
     fn fund(&mut self, topology: &Topology) -> Result<(), ClusterError> {
+        let wishes = wishes(topology);
         let mut outputs = Vec::new();
-        for (role, wish) in topology.nodes.iter().filter(|(_, n)| n.funded_sat > 0) {
+        for (role, wish) in &wishes {
             let answer = self
                 .node(role)?
                 .ask("wallet.new_address", &json!({}), OPERATION)?;
             let address = text(&answer, "address", role, "wallet.new_address")?;
-            outputs.push((address.to_owned(), wish.funded_sat));
+            outputs.push((address.to_owned(), *wish));
         }
         let outputs: Vec<(&str, u64)> = outputs.iter().map(|(a, sat)| (a.as_str(), *sat)).collect();
         if !outputs.is_empty() {
@@ -275,17 +416,17 @@ impl Cluster {
         }
         self.mine(1)?;
         let stop = self.stop.clone();
-        for (role, wish) in topology.nodes.iter().filter(|(_, n)| n.funded_sat > 0) {
+        for (role, wish) in &wishes {
             let node = self.node(role)?;
             until(&format!("the balance of {role}"), READY, &stop, || {
                 let answer = node.ask("wallet.balance", &json!({}), OPERATION)?;
                 let sat: u64 = text(&answer, "confirmed_sat", role, "wallet.balance")?
                     .parse()
                     .unwrap_or(0);
-                Ok::<_, ClusterError>(if sat >= wish.funded_sat {
+                Ok::<_, ClusterError>(if sat >= *wish {
                     Ok(())
                 } else {
-                    Err(format!("{sat} of {} sat confirmed", wish.funded_sat))
+                    Err(format!("{sat} of {wish} sat confirmed"))
                 })
             })?;
         }
@@ -350,15 +491,20 @@ impl Cluster {
     /// Waits until every node knows every announced channel with both directions.
     ///
     /// An update that arrives before its channel's announcement is dropped, and nobody sends it
-    /// again; reconnecting the two ends of that channel makes them.
+    /// again; reconnecting the two ends of that channel makes them. What does not help at once is not
+    /// done dozens of times: a node asks only its first few connections for all they know. Every other
+    /// time the node that lacks an update is connected anew to its peers, for an update that both
+    /// ends have long sent.
     fn complete_graph(&self, topology: &Topology) -> Result<(), ClusterError> {
-        /// How long gossip may take before the cure, and between two cures.
+        /// How long gossip may take before the first cure; twice as long before each later one, up
+        /// to eight times.
         const PATIENCE: Duration = Duration::from_millis(400);
         let announced: Vec<_> = topology.channels.iter().filter(|c| c.announce).collect();
         if announced.is_empty() {
             return Ok(());
         }
         let mut quiet_since = Instant::now();
+        let mut cures = 0_u32;
         until(
             "the complete graph at every node",
             READY,
@@ -381,16 +527,27 @@ impl Cluster {
                 if lacking.is_empty() {
                     return Ok(Ok(()));
                 }
-                if quiet_since.elapsed() > PATIENCE {
-                    let ends: BTreeSet<(&str, &str)> = lacking
-                        .iter()
-                        .map(|(_, c, _)| (c.from.as_str(), c.to.as_str()))
-                        .collect();
-                    for (from, to) in ends {
+                if quiet_since.elapsed() > PATIENCE * (1 << cures.min(3)) {
+                    let of_channel = |c: &TopologyChannel| (c.from.clone(), c.to.clone());
+                    let pairs: BTreeSet<(String, String)> = if cures.is_multiple_of(2) {
+                        lacking.iter().map(|(_, c, _)| of_channel(c)).collect()
+                    } else {
+                        let poor: BTreeSet<&String> = lacking.iter().map(|l| l.0).collect();
+                        let near =
+                            |c: &&TopologyChannel| poor.contains(&c.from) || poor.contains(&c.to);
+                        topology
+                            .channels
+                            .iter()
+                            .filter(near)
+                            .map(of_channel)
+                            .collect()
+                    };
+                    for (from, to) in &pairs {
                         let peer = json!({"node_id": self.node(to)?.node_id()});
                         self.node(from)?.ask("peer.disconnect", &peer, OPERATION)?;
                         self.connect_pair(from, to)?;
                     }
+                    cures += 1;
                     quiet_since = Instant::now();
                 }
                 let state = lacking.iter().map(|(role, channel, directions)| {
@@ -403,6 +560,31 @@ impl Cluster {
             },
         )?;
         Ok(())
+    }
+
+    /// Waits a while until the nodes that have announced themselves know so of each other: without
+    /// the announcement, LND does not know that a payee several hops away takes AMP.
+    ///
+    /// Who announces itself later (LDK does after half a minute) is not waited for, and what is
+    /// still lacking in the end is not the cluster's failure: most payments do without.
+    fn know_each_other(&self) -> Result<(), ClusterError> {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let look = |node: &LiveNode| match node.ask("graph.nodes", &json!({}), OPERATION) {
+            Err(ClusterError::Unsupported { .. }) => Ok(BTreeSet::new()),
+            nodes => nodes.map(|nodes| announced(&nodes)),
+        };
+        let waited = until("the announcements of nodes", PATIENCE, &self.stop, || {
+            let known: Vec<(&LiveNode, BTreeSet<String>)> = self
+                .nodes
+                .values()
+                .map(|node| Ok((node, look(node)?)))
+                .collect::<Result<_, ClusterError>>()?;
+            Ok::<_, ClusterError>(lacking(known.iter().map(|(n, k)| (n.node_id(), k))))
+        });
+        match waited {
+            Ok(()) | Err(WaitError::Deadline { .. }) => Ok(()),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Stops every node and the chain. Nodes that do not go within 5 s are killed.
@@ -421,13 +603,97 @@ impl Cluster {
             }
         });
         chain.stop();
-        let duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-        phases.push(Phase {
-            name: "stop".into(),
-            duration_ms,
-            id: None,
-        });
+        phases.push(Phase::new("stop", clock.elapsed()));
         phases
+    }
+}
+
+/// What each role gets on chain, satoshi; roles that get nothing are left out.
+fn wishes(topology: &Topology) -> BTreeMap<&str, u64> {
+    let accepts = |role: &str| topology.channels.iter().any(|c| c.to == role);
+    let wish = |(role, node): (&'_ String, &lnconform_vectors::case::TopologyNode)| {
+        let least = if accepts(role) { RESERVE_SAT } else { 0 };
+        node.funded_sat.max(least)
+    };
+    let all = topology.nodes.iter().map(|n| (n.0.as_str(), wish(n)));
+    all.filter(|(_, sat)| *sat > 0).collect()
+}
+
+/// Whether the channels are still fit for another scenario. `Err` is a state that may pass, and the
+/// inner error one that does not.
+fn drifted(opening: &Balances, now: &Balances) -> Result<Result<(), String>, String> {
+    for ((role, peer), before) in opening {
+        let Some(now) = now.get(&(role.clone(), peer.clone())) else {
+            return Ok(Err(format!("{role} has no channel with {peer} any more")));
+        };
+        let peer = &peer[..peer.len().min(8)];
+        if !now.usable || now.capacity != before.capacity {
+            return Err(format!("a channel of {role} with {peer} is not usable"));
+        }
+        // Some nodes count whole satoshi, and so leave one away on either side.
+        let whole = 2000 * before.channels;
+        if now.htlcs > 0 || now.both.abs_diff(before.both) > whole {
+            return Err(format!(
+                "a payment is under way: the channels of {role} with {peer} hold {} msat, not {}",
+                now.both, before.both
+            ));
+        }
+        let moved = now.outbound.abs_diff(before.outbound);
+        if moved > before.capacity / 4 {
+            return Ok(Err(format!(
+                "{moved} msat have moved between {role} and {peer}, more than a quarter of what \
+                 their channels hold"
+            )));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Reads the events of a node after the last that is known until it is quiet for so long. Answers
+/// the last one's number, and the payment hashes that were told.
+fn listen(
+    node: &LiveNode,
+    mut last: Option<Value>,
+    quiet: Duration,
+) -> Result<(Option<Value>, HashSet<String>), String> {
+    let end = Instant::now() + SETTLE;
+    let mut hashes = HashSet::new();
+    loop {
+        let mut params = json!({"deadline_ms": ms(quiet)});
+        if let Some(last) = &last {
+            params["after"] = last.clone();
+        }
+        match node.adapter.call("event.next", &params, OPERATION) {
+            Ok(Answer::Result(event)) => {
+                payment_hashes(&event, &mut hashes);
+                last = Some(event["seq"].clone());
+            }
+            Ok(Answer::Error(e)) if e.kind == ErrorKind::Timeout => return Ok((last, hashes)),
+            Ok(Answer::Unsupported(_)) => return Ok((last, hashes)),
+            Ok(Answer::Error(e)) => return Err(format!("event.next: {}", e.message)),
+            Err(fault) => return Err(fault.message),
+        }
+        if Instant::now() > end {
+            return Err("its events do not cease".into());
+        }
+    }
+}
+
+/// The payment hashes that stand anywhere in an answer.
+pub(crate) fn payment_hashes(answer: &Value, found: &mut HashSet<String>) {
+    match answer {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value.as_str() {
+                    Some(hash) if key == "payment_hash" => {
+                        found.insert(hash.to_owned());
+                    }
+                    _ => payment_hashes(value, found),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|v| payment_hashes(v, found)),
+        _ => {}
     }
 }
 
@@ -469,6 +735,25 @@ fn of<'a>(nodes: &'a BTreeMap<String, LiveNode>, role: &str) -> Result<&'a LiveN
     nodes
         .get(role)
         .ok_or_else(|| ClusterError::Environment(format!("the topology has no role {role}")))
+}
+
+/// The nodes of a graph with an announcement.
+fn announced(nodes: &Value) -> BTreeSet<String> {
+    let all = nodes.as_array().into_iter().flatten();
+    all.filter(|n| n["features"].as_str().is_some_and(|f| !f.is_empty()))
+        .filter_map(|n| n["node_id"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Whether all that know their own announcement know each other's.
+fn lacking<'a>(known: impl Iterator<Item = (&'a str, &'a BTreeSet<String>)>) -> Result<(), String> {
+    let prompt: Vec<_> = known.filter(|(id, known)| known.contains(*id)).collect();
+    for (id, known) in &prompt {
+        if let Some((other, _)) = prompt.iter().find(|(other, _)| !known.contains(*other)) {
+            return Err(format!("{id} does not know the announcement of {other}"));
+        }
+    }
+    Ok(())
 }
 
 fn directions(graph: &Value, ends: [&str; 2]) -> u64 {
@@ -532,12 +817,14 @@ fn start_adapter(
     Ok(LiveNode {
         adapter,
         started: Value::Null,
+        start: Value::Null,
         record: Node {
             role: role.to_owned(),
             implementation: participant.name.clone(),
             version,
             node_id: String::new(),
             started_ms: ms(clock.elapsed()),
+            cluster: None,
             log: log.to_string_lossy().into_owned(),
         },
         dir: node_dir,
@@ -580,6 +867,7 @@ fn start_node(
             .iter()
             .any(|c| c.announce && (c.from == role || c.to == role));
     options.insert("announce".into(), json!(announced));
+    options.extend(wish.options.clone());
     let params = json!({
         "network": "regtest",
         "seed": seed(recipe.seed, &role),
@@ -591,6 +879,7 @@ fn start_node(
     });
     node.started = node.ask("node.start", &params, START)?;
     node.record.node_id = text(&node.started, "node_id", &role, "node.start")?.to_owned();
+    node.start = params;
     // What the adapter and the node took, without the wait for bitcoind in between.
     node.record.started_ms += ms(clock.elapsed());
     Ok((role, node))
@@ -654,4 +943,94 @@ fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balances(usable: bool, outbound: u64, both: u64) -> Balances {
+        let balance = Balance {
+            usable,
+            capacity: 10_000,
+            outbound,
+            both,
+            channels: 1,
+            htlcs: 0,
+        };
+        [(("payer".to_owned(), "02aa".to_owned()), balance)].into()
+    }
+
+    #[test]
+    fn a_channel_may_move_by_a_quarter_of_its_capacity() {
+        let opening = balances(true, 5000, 9800);
+        let good = |now: &Balances| drifted(&opening, now) == Ok(Ok(()));
+        assert!(good(&opening));
+        assert!(good(&balances(true, 2500, 7800)));
+        assert!(good(&balances(true, 7500, 9800)));
+        // These do not pass by waiting.
+        for now in [
+            balances(true, 2499, 9800),
+            balances(true, 7501, 9800),
+            Balances::new(),
+        ] {
+            assert!(matches!(drifted(&opening, &now), Ok(Err(_))), "{now:?}");
+        }
+        // These may: a payment is held, or peers are about to connect again.
+        let mut counted = opening.clone();
+        counted.values_mut().for_each(|b| b.htlcs = 1);
+        for now in [
+            balances(true, 5000, 7799),
+            balances(false, 5000, 9800),
+            counted,
+        ] {
+            assert!(drifted(&opening, &now).is_err(), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_announced_itself_is_to_know_the_others() {
+        let graph = json!([{"node_id": "a", "features": "80"}, {"node_id": "b"}, {"node_id": "c", "features": ""}]);
+        assert_eq!(announced(&graph), ["a".to_owned()].into());
+        let known = |graphs: &[(&str, &str)]| {
+            let graphs: Vec<(&str, BTreeSet<String>)> = graphs
+                .iter()
+                .map(|(id, known)| (*id, known.chars().map(String::from).collect()))
+                .collect();
+            lacking(graphs.iter().map(|(id, known)| (*id, known)))
+        };
+        assert_eq!(known(&[("a", "ab"), ("b", "ab")]), Ok(()));
+        // c has not announced itself, and need neither know nor be known.
+        assert_eq!(known(&[("a", "ab"), ("b", "ab"), ("c", "")]), Ok(()));
+        let error = known(&[("a", "ab"), ("b", "b")]).unwrap_err();
+        assert_eq!(error, "b does not know the announcement of a");
+    }
+
+    #[test]
+    fn who_accepts_a_channel_can_pay_for_its_fees() {
+        let text = json!({
+            "nodes": {"a": {"funded_sat": 20_000_000}, "b": {}, "c": {"funded_sat": 5}, "d": {}},
+            "channels": [
+                {"from": "a", "to": "b", "capacity_sat": 1000},
+                {"from": "a", "to": "c", "capacity_sat": 1000},
+            ],
+        });
+        let topology: Topology = serde_json::from_value(text).unwrap();
+        let wanted = [("a", 20_000_000), ("b", RESERVE_SAT), ("c", RESERVE_SAT)];
+        assert_eq!(wishes(&topology), wanted.into());
+    }
+
+    #[test]
+    fn payment_hashes_are_found_wherever_they_stand() {
+        let mut found = HashSet::new();
+        let answer = json!({
+            "payment_hash": "aa",
+            "parts": [{"payment_hash": "bb"}, {"x": {"payment_hash": "cc"}}],
+            "preimage": "dd",
+            "other": {"payment_hash": 5},
+        });
+        payment_hashes(&answer, &mut found);
+        let wanted = ["aa", "bb", "cc"].map(str::to_owned);
+        assert_eq!(found, wanted.into());
+    }
 }

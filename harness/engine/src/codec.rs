@@ -197,10 +197,11 @@ pub struct Differences(BTreeMap<usize, Vec<(String, serde_json::Value)>>);
 
 impl Differences {
     /// Notes an answer to an `observe`-only or `one_of` case; where the text decides, a
-    /// difference is a failure and not a disagreement.
-    pub fn note(&mut self, case: usize, who: &str, answer: &Answer) {
+    /// difference is a failure and not a disagreement. Of a result, what `observe` names counts:
+    /// one implementation answers more fields than another.
+    pub fn note(&mut self, case: usize, who: &str, answer: &Answer, observe: &[String]) {
         let value = match answer {
-            Answer::Result(value) => value.clone(),
+            Answer::Result(value) => crate::snapshot::pick(value, observe),
             // Implementations word their errors differently; that they refuse is what counts.
             Answer::Error(error) => serde_json::json!({"error": {"kind": error.kind}}),
             Answer::Unsupported(_) => return,

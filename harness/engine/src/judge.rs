@@ -129,6 +129,7 @@ impl Judge<'_> {
             attempt: unit.attempt,
             implementation,
             roles,
+            cluster: None,
             lane: crate::plan::lane(case),
             outcome: finding.outcome,
             expected: true,
@@ -269,6 +270,7 @@ mod tests {
             operations: Default::default(),
             dialects: Default::default(),
             unavailable: None,
+            no_cluster: None,
         }];
         let ledger = Ledger::default();
         let judge = Judge {

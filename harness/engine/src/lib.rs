@@ -1,11 +1,14 @@
 //! Plan, schedule, execute: typed events and outcomes.
 
+pub mod able;
 pub mod baseline;
 pub mod cluster;
 pub mod codec;
 pub mod filter;
+pub mod groups;
 pub mod judge;
 pub mod ledger;
+pub mod lnurl;
 pub mod mutants;
 pub mod plan;
 pub mod record;

@@ -28,6 +28,27 @@ pub struct Participant {
     pub dialects: BTreeSet<String>,
     /// Why it cannot run, with the command that installs it.
     pub unavailable: Option<String>,
+    /// Why its nodes cannot be started in a cluster here, though it is installed: its version and
+    /// bitcoind's do not go together. Its codec is not concerned.
+    pub no_cluster: Option<String>,
+}
+
+impl Participant {
+    /// Why it cannot take part in a unit of that kind.
+    pub fn gone(&self, who: &Who) -> Option<&str> {
+        let no_cluster = match who {
+            Who::Roles(_) => self.no_cluster.as_deref(),
+            Who::Implementation(_) => None,
+        };
+        self.unavailable.as_deref().or(no_cluster)
+    }
+
+    /// Whether one of the names is that of its row, or its name without the version: `lnd` means
+    /// every version of LND.
+    pub fn is_among(&self, names: &[String]) -> bool {
+        let bare = self.name.split('@').next().unwrap_or_default();
+        names.iter().any(|n| *n == self.name || n == bare)
+    }
 }
 
 /// What a run was asked to do.
@@ -113,6 +134,8 @@ pub struct Plan {
     pub slow_left_out: usize,
     /// Cases left out because no participant can take them: ids.
     pub nobody: Vec<String>,
+    /// The order was drawn, and is to be kept.
+    pub shuffled: bool,
 }
 
 /// Why no plan could be made; the user's mistake, exit code 2.
@@ -147,7 +170,10 @@ pub fn plan(
     selection: &Selection,
 ) -> Result<Plan, PlanError> {
     check_selection(cases, selection)?;
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        shuffled: selection.shuffle,
+        ..Plan::default()
+    };
     for (place, case) in cases.iter().enumerate() {
         if !selected(case, selection) {
             continue;
@@ -171,8 +197,7 @@ pub fn plan(
                 .enumerate()
                 .filter(|(_, p)| {
                     p.codec.is_some()
-                        && (codec.implementations.is_empty()
-                            || codec.implementations.contains(&p.name))
+                        && (codec.implementations.is_empty() || p.is_among(&codec.implementations))
                 })
                 .map(|(i, _)| Who::Implementation(i))
                 .collect::<Vec<_>>(),
@@ -335,9 +360,7 @@ fn assignments(
             p.node.is_some()
                 && match scenario.roles.get(role) {
                     None | Some(RoleChoice::Any) => true,
-                    Some(RoleChoice::Of(names)) => names
-                        .iter()
-                        .any(|n| *n == p.name || p.name.split('@').next() == Some(n)),
+                    Some(RoleChoice::Of(names)) => p.is_among(names),
                 }
                 && wished.get(role).is_none_or(|names| names.contains(&p.name))
         };
@@ -406,13 +429,13 @@ fn order(units: &mut [Unit], cases: &[Case], selection: &Selection) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use lnconform_vectors::case::{Codec, Expect, Topology, TopologyNode};
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn participant(name: &str, codec: bool) -> Participant {
+    pub(crate) fn participant(name: &str, codec: bool) -> Participant {
         Participant {
             name: name.into(),
             codec: codec.then(Launch::default),
@@ -423,10 +446,11 @@ mod tests {
             operations: BTreeSet::new(),
             dialects: BTreeSet::new(),
             unavailable: None,
+            no_cluster: None,
         }
     }
 
-    fn case(id: &str, body: Body) -> Case {
+    pub(crate) fn case(id: &str, body: Body) -> Case {
         Case {
             id: id.into(),
             file: "v.yaml".into(),
@@ -455,7 +479,7 @@ mod tests {
         )
     }
 
-    fn pair(id: &str, payee: RoleChoice) -> Case {
+    pub(crate) fn pair(id: &str, payee: RoleChoice) -> Case {
         let nodes = [
             ("payer", TopologyNode::default()),
             ("payee", TopologyNode::default()),
@@ -476,6 +500,7 @@ mod tests {
                 topology,
                 roles,
                 steps: vec![],
+                own_cluster: false,
             }),
         )
     }
@@ -519,6 +544,48 @@ mod tests {
                 "payee=lnd,payer=lnd",
             ]
         );
+    }
+
+    #[test]
+    fn versions_of_one_implementation_are_rows_of_their_own() {
+        let people = vec![
+            participant("ldk-node", false),
+            participant("lnd", false),
+            participant("lnd@v0.20.3-beta", false),
+        ];
+        let who = |payee: &[&str], wished: &[&str]| {
+            let names = |of: &[&str]| of.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+            let cases = [pair("k/x", RoleChoice::Of(names(payee)))];
+            let mut selection = Selection::default();
+            selection.roles.insert("payer".into(), names(&["ldk-node"]));
+            if !wished.is_empty() {
+                selection.roles.insert("payee".into(), names(wished));
+            }
+            let plan = plan(&cases, &people, &selection).unwrap();
+            let who = plan.units.iter().map(|u| u.who_text(&people));
+            who.map(|w| w.replace("payee=", "").replace(",payer=ldk-node", ""))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(who(&["lnd"], &[]), ["lnd", "lnd@v0.20.3-beta"]);
+        assert_eq!(who(&["lnd@v0.20.3-beta"], &[]), ["lnd@v0.20.3-beta"]);
+        assert_eq!(who(&["lnd"], &["lnd"]), ["lnd"]);
+        assert_eq!(who(&["ldk-node"], &[]), ["ldk-node"]);
+
+        // In a role that anybody may take, each is somebody.
+        let any = plan(
+            &[pair("k/x", RoleChoice::Any)],
+            &people,
+            &Selection::default(),
+        );
+        assert_eq!(any.unwrap().units.len(), 9);
+
+        let mut of_lnd = codec("a/b");
+        if let Body::Codec(codec) = &mut of_lnd.body {
+            codec.implementations = vec!["lnd".into()];
+        }
+        let people = ["lnd", "lnd@v0.20.3-beta", "lndx"].map(|n| participant(n, true));
+        let of_lnd = plan(&[of_lnd], &people, &Selection::default()).unwrap();
+        assert_eq!(of_lnd.units.len(), 2);
     }
 
     #[test]

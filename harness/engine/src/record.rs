@@ -165,6 +165,9 @@ pub struct Check {
     /// In the cluster lane: role to implementation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<BTreeMap<String, String>>,
+    /// In the cluster lane: the cluster it ran in, which other scenarios may have had before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Which lane.
     pub lane: Lane,
     /// What came of it.
@@ -336,18 +339,42 @@ pub struct Node {
     pub started_ms: u64,
     /// Path of its log.
     pub log: String,
+    /// The cluster it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 /// A part of a run's time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// `build`, `install`, `start`, `fund`, `open`, `graph`, `steps`, `stop`.
+    /// `build`, `install`, `start`, `fund`, `open`, `graph`, `steps`, `settle` (from one scenario of a
+    /// cluster to the next), `stop`.
     pub name: String,
     /// Milliseconds.
     pub duration_ms: u64,
-    /// The scenario it belongs to, where it does.
+    /// The scenario it belongs to, where it does: what several scenarios of one cluster have in
+    /// common belongs to none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The cluster it belongs to, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Of `stop`: why the cluster was thrown away before all its scenarios had run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Phase {
+    /// A phase that belongs to nothing yet.
+    pub fn new(name: &str, took: std::time::Duration) -> Self {
+        Self {
+            name: name.to_owned(),
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            id: None,
+            cluster: None,
+            note: None,
+        }
+    }
 }
 
 /// The last line.

@@ -721,6 +721,7 @@ pub(crate) mod tests {
             attempt: 1,
             implementation: Some(name.into()),
             roles: None,
+            cluster: None,
             lane: Lane::Codec,
             outcome,
             expected: outcome != Outcome::Failed,
@@ -771,11 +772,7 @@ pub(crate) mod tests {
         vec![
             Record::Run(head()),
             Record::Check(Box::new(check("a/b", "lnd", Outcome::Passed))),
-            Record::Phase(Phase {
-                name: "start".into(),
-                duration_ms: 3,
-                id: None,
-            }),
+            Record::Phase(Phase::new("start", std::time::Duration::from_millis(3))),
             Record::Check(Box::new(check("a/c", "lnd", Outcome::Failed))),
         ]
     }

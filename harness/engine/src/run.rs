@@ -1,6 +1,8 @@
 //! A run: both lanes at work, each result judged once and handed to the sink as it comes.
 
+use crate::able::lacks;
 use crate::codec::{self, Differences, Done};
+use crate::groups::groups;
 use crate::judge::{Finding, Judge, Requirements};
 use crate::ledger::{Ledger, PlanScope};
 use crate::plan::{Participant, Plan, Unit, Who, role_names};
@@ -10,7 +12,7 @@ use crate::record::{
 };
 use crate::redact::Redactions;
 use crate::results::{Actor, Counters, Sink};
-use crate::scenario::{self, Played, Stage};
+use crate::scenario::{self, Event, Item, Played, Stage};
 use crate::snapshot::{SnapshotKey, SnapshotStore, version_of};
 use crate::wait::Stop;
 use jiff::civil::Date;
@@ -99,6 +101,8 @@ pub struct Setup<'a> {
     pub jobs: usize,
     /// Leaves clusters' folders where they are.
     pub keep: bool,
+    /// Gives every scenario a cluster of its own.
+    pub fresh_clusters: bool,
     /// Limits for the adapters.
     pub limits: Limits,
     /// Folder of the run on the temporary disk.
@@ -171,7 +175,7 @@ pub fn header_implementations(participants: &[Participant]) -> Vec<RunImplementa
 
 enum Message {
     Codec(Done),
-    Scenario(usize, Box<Played>),
+    Cluster(Event),
     Phase(Phase),
 }
 
@@ -190,7 +194,7 @@ pub fn run(
     let (send, receive) = sync_channel::<Message>(4096);
     std::thread::scope(|scope| {
         for (place, participant) in setup.participants.iter().enumerate() {
-            let units = units_of(setup.plan, place);
+            let units = units_of(setup, place);
             if !units.is_empty() && participant.unavailable.is_none() {
                 let send = send.clone();
                 scope.spawn(move || {
@@ -232,12 +236,17 @@ pub fn run(
     summary
 }
 
-fn units_of(plan: &Plan, participant: usize) -> Vec<(usize, &Unit)> {
-    plan.units
-        .iter()
-        .enumerate()
-        .filter(|(_, u)| u.who == Who::Implementation(participant))
+fn units_of<'a>(setup: &Setup<'a>, participant: usize) -> Vec<(usize, &'a Unit)> {
+    let of_them = |u: &Unit| u.who == Who::Implementation(participant);
+    let units = setup.plan.units.iter().enumerate();
+    units
+        .filter(|(_, u)| of_them(u) && lacks_of(setup, u).is_none())
         .collect()
+}
+
+/// Why a unit need not be tried.
+fn lacks_of(setup: &Setup<'_>, unit: &Unit) -> Option<(Outcome, String)> {
+    lacks(&setup.cases[unit.case], unit, setup.participants)
 }
 
 /// Places of the scenario units that can run.
@@ -245,7 +254,7 @@ fn scenarios_of(setup: &Setup<'_>) -> Vec<usize> {
     let able = |u: &Unit| match &u.who {
         Who::Roles(roles) => roles
             .values()
-            .all(|p| setup.participants[*p].unavailable.is_none()),
+            .all(|p| setup.participants[*p].gone(&u.who).is_none()),
         Who::Implementation(_) => false,
     };
     setup
@@ -253,7 +262,7 @@ fn scenarios_of(setup: &Setup<'_>) -> Vec<usize> {
         .units
         .iter()
         .enumerate()
-        .filter(|(_, u)| able(u))
+        .filter(|(_, u)| able(u) && lacks_of(setup, u).is_none())
         .map(|(i, _)| i)
         .collect()
 }
@@ -272,18 +281,13 @@ fn cluster_lane(
             for place in scenarios {
                 let unit = &setup.plan.units[*place];
                 let played = could_not_run(&setup.cases[unit.case], &missing.reason, missing.named);
-                let _ = send.send(Message::Scenario(*place, Box::new(played)));
+                let _ = send.send(Message::Cluster(Event::Played(*place, Box::new(played))));
             }
             return;
         }
     };
-    let waited = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if waited > 50 {
-        let phase = Phase {
-            name: "install".into(),
-            duration_ms: waited,
-            id: None,
-        };
+    if clock.elapsed() > Duration::from_millis(50) {
+        let phase = Phase::new("install", clock.elapsed());
         let _ = send.send(Message::Phase(phase));
     }
     let stage = Stage {
@@ -296,48 +300,57 @@ fn cluster_lane(
         evidence: &setup.evidence,
         keep: setup.keep,
     };
+    let groups = groups(setup.plan, scenarios, setup.cases, setup.fresh_clusters);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..setup.jobs.max(1).min(scenarios.len()) {
+        for _ in 0..setup.jobs.max(1).min(groups.len()) {
             scope.spawn(|| {
                 while !stop.is_set() {
-                    let Some(place) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                    let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) else {
                         return;
                     };
-                    let unit = &setup.plan.units[*place];
-                    let case = &setup.cases[unit.case];
-                    if let Body::Scenario(body) = &case.body {
-                        let played = scenario::run(&stage, case, body, unit, *place);
-                        let _ = send.send(Message::Scenario(*place, Box::new(played)));
-                    }
+                    let items: Vec<Item<'_>> =
+                        group.iter().filter_map(|p| item(setup, *p)).collect();
+                    scenario::run(&stage, &items, &mut |event| {
+                        let _ = send.send(Message::Cluster(event));
+                    });
                 }
             });
         }
     });
 }
 
+fn item<'a>(setup: &Setup<'a>, place: usize) -> Option<Item<'a>> {
+    let unit = &setup.plan.units[place];
+    let case = &setup.cases[unit.case];
+    match &case.body {
+        Body::Scenario(scenario) => Some(Item {
+            place,
+            unit,
+            case,
+            scenario,
+        }),
+        Body::Codec(_) => None,
+    }
+}
+
 /// Every check of a case as `could-not-run`.
 fn could_not_run(case: &Case, reason: &str, named: bool) -> Played {
-    let finding = |id: String, covers: &[String]| Finding {
-        missing: named,
-        ..Finding::other(
-            id,
-            covers,
-            Outcome::CouldNotRun,
-            Some(Blame::Environment),
-            reason,
-        )
-    };
-    let findings = match &case.body {
-        Body::Codec(_) => vec![finding(case.id.clone(), &case.covers)],
-        Body::Scenario(body) => scenario::checks(case, body)
-            .map(|(id, covers)| finding(id, covers))
-            .collect(),
-    };
+    let blame = Some(Blame::Environment);
+    let mut findings = every(case, Outcome::CouldNotRun, blame, reason);
+    findings.iter_mut().for_each(|f| f.missing = named);
     Played {
         findings,
         ..Played::default()
     }
+}
+
+/// Every check of a case with one outcome.
+fn every(case: &Case, outcome: Outcome, blame: Option<Blame>, reason: &str) -> Vec<Finding> {
+    check_requirements(case)
+        .iter()
+        .map(|(id, covers)| Finding::other(id, covers, outcome, blame, reason))
+        .collect()
 }
 
 /// Counts and judges; lives in one thread.
@@ -394,8 +407,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Units whose implementation is not at hand, and files that are not what their name says:
-    /// shown, and counted.
+    /// Units whose implementation is not at hand or says that it lacks something, and files that are
+    /// not what their name says: shown, and counted.
     fn absent(&mut self, sink: &mut dyn Sink) {
         for (id, why) in &self.setup.problems {
             let check = Check {
@@ -403,6 +416,7 @@ impl<'a> Tally<'a> {
                 attempt: 1,
                 implementation: None,
                 roles: None,
+                cluster: None,
                 lane: Lane::Codec,
                 outcome: Outcome::CouldNotRun,
                 expected: true,
@@ -427,12 +441,16 @@ impl<'a> Tally<'a> {
             sink.record(&Record::Check(Box::new(check)));
         }
         for unit in &self.setup.plan.units {
-            let gone = self.people(unit).find(|p| p.unavailable.is_some());
-            if let Some(participant) = gone {
-                let reason = participant.unavailable.as_deref().unwrap_or_default();
+            let gone = self
+                .people(unit)
+                .find_map(|p| Some((p, p.gone(&unit.who)?)));
+            if let Some((participant, reason)) = gone {
                 let case = &self.setup.cases[unit.case];
                 let played = could_not_run(case, reason, participant.named);
-                self.findings(unit, played.findings, sink);
+                self.findings(unit, played.findings, None, sink);
+            } else if let Some((outcome, why)) = lacks_of(self.setup, unit) {
+                let case = &self.setup.cases[unit.case];
+                self.findings(unit, every(case, outcome, None, &why), None, sink);
             }
         }
     }
@@ -459,16 +477,20 @@ impl<'a> Tally<'a> {
     fn take(&mut self, message: Message, sink: &mut dyn Sink, stop: &Stop) {
         match message {
             Message::Codec(done) => self.codec(done, sink),
-            Message::Scenario(place, played) => {
-                let unit = &self.setup.plan.units[place];
-                let case = &self.setup.cases[unit.case];
-                for node in played.nodes {
+            Message::Cluster(Event::Nodes(nodes)) => {
+                for node in nodes {
                     sink.record(&Record::Node(node));
                 }
-                for phase in played.phases {
+            }
+            Message::Cluster(Event::Phases(phases)) => {
+                for phase in phases {
                     sink.record(&Record::Phase(phase));
                 }
-                self.findings(unit, played.findings, sink);
+            }
+            Message::Cluster(Event::Played(place, played)) => {
+                let unit = &self.setup.plan.units[place];
+                let case = &self.setup.cases[unit.case];
+                self.findings(unit, played.findings, played.cluster.as_deref(), sink);
                 for (id, value) in played.observations {
                     self.observe(case, unit, &id, value, sink);
                 }
@@ -502,19 +524,20 @@ impl<'a> Tally<'a> {
                         Some(Blame::Harness),
                         e.to_string(),
                     );
-                    return self.findings(unit, vec![finding], sink);
+                    return self.findings(unit, vec![finding], None, sink);
                 }
             },
         };
         let finding = codec::finding(case, checker, &done.answer, done.duration);
-        self.findings(unit, vec![finding], sink);
+        self.findings(unit, vec![finding], None, sink);
         let Ok(answer) = done.answer else { return };
         if matches!(answer, Answer::Unsupported(_)) {
             return;
         }
         if unit.attempt == 1 && matches!(body.expect, Expect::Observe | Expect::OneOf(_)) {
             let who = unit.who_text(self.setup.participants);
-            self.differences.note(unit.case, &who, &answer);
+            self.differences
+                .note(unit.case, &who, &answer, &body.observe);
         }
         self.observe(
             case,
@@ -525,10 +548,17 @@ impl<'a> Tally<'a> {
         );
     }
 
-    fn findings(&mut self, unit: &Unit, findings: Vec<Finding>, sink: &mut dyn Sink) {
+    fn findings(
+        &mut self,
+        unit: &Unit,
+        findings: Vec<Finding>,
+        cluster: Option<&str>,
+        sink: &mut dyn Sink,
+    ) {
         let case = &self.setup.cases[unit.case];
         for finding in findings {
-            let check = self.judge.check(case, unit, finding);
+            let mut check = self.judge.check(case, unit, finding);
+            check.cluster = cluster.map(str::to_owned);
             self.counters.check(&check);
             if self.repeated {
                 let (passed, failed) = self
@@ -552,7 +582,11 @@ impl<'a> Tally<'a> {
     /// Whether the store keeps what a unit shows.
     fn keeps(&self, case: &Case, unit: &Unit) -> bool {
         self.setup.snapshots.is_named()
-            || (case.origin == Origin::BuiltIn && self.people(unit).all(|p| p.builtin))
+            || (case.origin == Origin::BuiltIn
+                && self
+                    .people(unit)
+                    // Snapshots are of the usual version; other versions have rows of their own.
+                    .all(|p| p.builtin && !p.name.contains('@')))
     }
 
     fn observe(&mut self, case: &Case, unit: &Unit, id: &str, value: Value, sink: &mut dyn Sink) {
@@ -794,6 +828,7 @@ mod tests {
             operations: BTreeSet::new(),
             dialects: BTreeSet::new(),
             unavailable: None,
+            no_cluster: None,
         }];
         let cases = [Case {
             id: "a/b".into(),
@@ -843,6 +878,7 @@ mod tests {
             fail_fast: false,
             jobs: 1,
             keep: false,
+            fresh_clusters: false,
             limits: Limits::default(),
             run_dir: &run_dir,
             problems: vec![],

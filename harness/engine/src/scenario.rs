@@ -1,8 +1,9 @@
 //! The cluster lane: one scenario on one cluster, step by step.
 
-use crate::cluster::{self, Cluster, ClusterError, OPERATION, Recipe};
+use crate::cluster::{self, Cluster, ClusterError, LiveNode, OPERATION, Recipe};
 use crate::codec::{failure, fault_finding, fault_kind};
 use crate::judge::{Finding, answer_value};
+use crate::lnurl::{self, Lnurl};
 use crate::plan::{Participant, Unit, Who};
 use crate::record::{Blame, Failure, Node, Outcome, Phase};
 use crate::wait::Stop;
@@ -15,21 +16,42 @@ use lnconform_vectors::bindings::{Bindings, RUN_FIELDS};
 use lnconform_vectors::case::{Case, Expect, Scenario, Step};
 use lnconform_vectors::matchers::{Verdict, check_answer};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What one scenario left: findings, what was seen, and where the time went.
+/// What one scenario left: findings, and what was seen.
 #[derive(Debug, Default)]
 pub struct Played {
     /// One for each step with an expectation.
     pub findings: Vec<Finding>,
     /// (check id, value) of each step that was observed.
     pub observations: Vec<(String, Value)>,
-    /// The nodes.
-    pub nodes: Vec<Node>,
-    /// Where the time went.
-    pub phases: Vec<Phase>,
+    /// The cluster it ran in, which may have had others before.
+    pub cluster: Option<String>,
+}
+
+/// One unit of the cluster lane.
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    /// Its place in the plan.
+    pub place: usize,
+    /// The unit.
+    pub unit: &'a Unit,
+    /// Its case.
+    pub case: &'a Case,
+    /// The case's body.
+    pub scenario: &'a Scenario,
+}
+
+/// What happens while a group runs.
+pub enum Event {
+    /// A cluster came up: its nodes.
+    Nodes(Vec<Node>),
+    /// Where time went.
+    Phases(Vec<Phase>),
+    /// The unit at this place of the plan has ended.
+    Played(usize, Box<Played>),
 }
 
 /// What all scenarios of a run share.
@@ -53,97 +75,308 @@ pub struct Stage<'a> {
     pub keep: bool,
 }
 
-/// Runs one unit of the cluster lane.
-pub fn run(
-    stage: &Stage<'_>,
-    case: &Case,
-    scenario: &Scenario,
-    unit: &Unit,
-    number: usize,
-) -> Played {
-    let Who::Roles(roles) = &unit.who else {
-        return Played::default();
+/// Clusters in a row that may fail to start before the rest of a group is given up.
+const STARTS: u32 = 2;
+
+/// Runs scenarios that have topology and roles in common, one after another in one cluster.
+///
+/// A cluster from which a scenario did not end with all checks passed, or that is not as a fresh
+/// one would be (see [`Cluster::hand_over`]), is thrown away, and the next scenario gets a fresh
+/// one: a failure has no successors, and who is to blame stays clear.
+pub fn run(stage: &Stage<'_>, items: &[Item<'_>], report: &mut dyn FnMut(Event)) {
+    let mut group = Group {
+        stage,
+        alone: items.len() == 1,
+        running: None,
+        oracle: None,
+        failed: 0,
+        rest: None,
     };
-    let name = format!("c{number}");
-    let recipe = Recipe {
-        run: stage.run,
-        name: &name,
-        bitcoind: stage.bitcoind,
-        topology: &scenario.topology,
-        roles,
-        participants: stage.participants,
-        limits: stage.limits,
-        seed: unit.seed,
-        stop: stage.stop,
-    };
-    let mut outcome = Played::default();
-    let dir = stage.run.path().join(&name);
-    let failed = |findings: &[Finding]| findings.iter().any(|f| f.outcome != Outcome::Passed);
-    let tail = match Cluster::start(&recipe) {
-        Err(error) => {
-            outcome.findings = not_started(case, scenario, &error);
-            log_tails(&dir)
+    for item in items {
+        if stage.stop.is_set() {
+            break;
         }
-        Ok(mut cluster) => {
-            let clock = Instant::now();
-            let mut play = Play::new(&cluster, case, scenario, stage, unit.seed);
-            play.run(&mut cluster, stage.stop);
-            if let Some(oracle) = play.oracle.take() {
-                // Its answers are in; how it goes down is `adapter check`'s business.
-                let _ = oracle.shutdown();
-            }
-            outcome.findings = play.findings;
-            outcome.observations = play.observations;
-            outcome.nodes = cluster.nodes.values().map(|n| n.record.clone()).collect();
-            let duration_ms = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-            cluster.phases.push(Phase {
-                name: "steps".into(),
-                duration_ms,
-                id: None,
-            });
-            // Before the nodes are stopped, or there would be nothing but how they end.
-            let tail = if failed(&outcome.findings) {
-                log_tails(&dir)
-            } else {
-                String::new()
-            };
-            outcome.phases = cluster.stop();
-            tail
-        }
-    };
-    for phase in &mut outcome.phases {
-        phase.id = Some(case.id.clone());
+        group.play(item, report);
     }
-    let folders = chain_folders(stage.run.path(), &name);
-    if stage.stop.is_set() {
-        // A stop takes the nodes away from under the steps: what it cut off is no result.
-        outcome.findings.retain(|f| f.outcome == Outcome::Passed);
-    } else if failed(&outcome.findings) {
-        let place = stage.evidence.join(file_name(&case.id, unit.attempt));
-        let mut saved = save_logs(&dir, &place);
-        for folder in &folders {
-            saved.extend(save_logs(folder, &place.join("bitcoind")));
+    if let Some(running) = group.running.take() {
+        group.end(running, None, report);
+    }
+    if let Some(oracle) = group.oracle.take() {
+        // Its answers are in; how it goes down is `adapter check`'s business.
+        let _ = oracle.shutdown();
+    }
+}
+
+/// Scenarios that may have a cluster in common, while they run.
+struct Group<'a> {
+    stage: &'a Stage<'a>,
+    /// There is one scenario, to which all of its cluster's time belongs.
+    alone: bool,
+    running: Option<Running>,
+    /// Who answers steps on `codec`; its process starts with the first of them.
+    oracle: Option<Supervised>,
+    /// Clusters in a row that did not start.
+    failed: u32,
+    /// What is to be said of each scenario that is left.
+    rest: Option<Rest>,
+}
+
+/// A cluster at work.
+struct Running {
+    cluster: Cluster,
+    name: String,
+    /// The scenario that it was started for.
+    first: String,
+    /// A scenario has had it already.
+    used: bool,
+}
+
+/// Why the scenarios that are left are not tried.
+enum Rest {
+    /// Clusters do not start.
+    Broken(Blame, String),
+    /// A node lacks what the topology asks of it.
+    Unsupported(String),
+}
+
+impl Group<'_> {
+    fn play(&mut self, item: &Item<'_>, report: &mut dyn FnMut(Event)) {
+        let Who::Roles(roles) = &item.unit.who else {
+            return;
+        };
+        if let Some(rest) = &self.rest {
+            let findings = rest.findings(item);
+            let played = Played {
+                findings,
+                ..Played::default()
+            };
+            report(Event::Played(item.place, Box::new(played)));
+            return;
         }
-        for finding in outcome
-            .findings
-            .iter_mut()
-            .filter(|f| f.outcome == Outcome::Failed)
-        {
+        let topology = &item.scenario.topology;
+        if let Some(mut running) = self.running.take() {
+            let clock = Instant::now();
+            let handed_over = running.cluster.hand_over(topology);
+            let mut settle = Phase::new("settle", clock.elapsed());
+            settle.cluster = Some(running.name.clone());
+            report(Event::Phases(vec![settle]));
+            match handed_over {
+                Ok(()) => self.running = Some(running),
+                Err(why) => self.end(running, Some(why), report),
+            }
+        }
+        let running = match self.running.take() {
+            Some(running) => running,
+            None => match self.start(item, roles, report) {
+                Some(running) => running,
+                None => return,
+            },
+        };
+        self.steps(item, running, report);
+    }
+
+    /// Starts a cluster for a scenario; one that does not start is the scenario's result.
+    fn start(
+        &mut self,
+        item: &Item<'_>,
+        roles: &BTreeMap<String, usize>,
+        report: &mut dyn FnMut(Event),
+    ) -> Option<Running> {
+        let stage = self.stage;
+        let name = format!("c{}", item.place);
+        let recipe = Recipe {
+            run: stage.run,
+            name: &name,
+            bitcoind: stage.bitcoind,
+            topology: &item.scenario.topology,
+            roles,
+            participants: stage.participants,
+            limits: stage.limits,
+            seed: item.unit.seed,
+            stop: stage.stop,
+        };
+        let error = match Cluster::start(&recipe) {
+            Ok(cluster) => {
+                self.failed = 0;
+                let mut nodes: Vec<Node> =
+                    cluster.nodes.values().map(|n| n.record.clone()).collect();
+                nodes
+                    .iter_mut()
+                    .for_each(|n| n.cluster = Some(name.clone()));
+                report(Event::Nodes(nodes));
+                let mut running = Running {
+                    first: item.case.id.clone(),
+                    used: false,
+                    name,
+                    cluster,
+                };
+                let phases = std::mem::take(&mut running.cluster.phases);
+                report(Event::Phases(self.label(
+                    &running.name,
+                    &running.first,
+                    phases,
+                )));
+                return Some(running);
+            }
+            Err(error) => error,
+        };
+        let mut played = Played {
+            findings: not_started(item.case, item.scenario, &error),
+            cluster: Some(name.clone()),
+            ..Played::default()
+        };
+        self.failed += 1;
+        match &error {
+            ClusterError::Unsupported { .. } => {
+                self.rest = Some(Rest::Unsupported(error.to_string()));
+            }
+            ClusterError::Stopped => {}
+            _ if self.failed >= STARTS => {
+                self.rest = Some(Rest::Broken(error.blame(), error.to_string()));
+            }
+            _ => {}
+        }
+        let tail = log_tails(&stage.run.path().join(&name), &LogSizes::new());
+        self.close(item, &name, &mut played, &tail);
+        report(Event::Played(item.place, Box::new(played)));
+        self.remove(&name);
+        None
+    }
+
+    /// Plays a scenario on a cluster.
+    fn steps(&mut self, item: &Item<'_>, mut running: Running, report: &mut dyn FnMut(Event)) {
+        let stage = self.stage;
+        let clock = Instant::now();
+        // Of the first scenario the start of its nodes is a part.
+        let before = if running.used {
+            log_sizes(&running.cluster.dir)
+        } else {
+            LogSizes::new()
+        };
+        running.used = true;
+        if self.oracle.is_none() {
+            let launch = stage.oracle.and_then(|oracle| oracle.codec.clone());
+            self.oracle = launch.map(|launch| Supervised::new(launch, stage.limits.clone()));
+        }
+        let mut play = Play::new(&running.cluster, item, stage, self.oracle.as_mut());
+        play.run(&mut running.cluster, stage.stop);
+        let mut played = Played {
+            findings: play.findings,
+            observations: play.observations,
+            cluster: Some(running.name.clone()),
+        };
+        running.cluster.earlier.extend(play.hashes);
+        let mut steps = Phase::new("steps", clock.elapsed());
+        steps.id = Some(item.case.id.clone());
+        steps.cluster = Some(running.name.clone());
+        report(Event::Phases(vec![steps]));
+        let passed = |f: &Finding| f.outcome == Outcome::Passed;
+        if played.findings.iter().all(passed) && !stage.stop.is_set() {
+            report(Event::Played(item.place, Box::new(played)));
+            self.running = Some(running);
+            return;
+        }
+        // Before the nodes are stopped, or there would be nothing but how they end.
+        let tail = log_tails(&running.cluster.dir, &before);
+        let name = running.name.clone();
+        let why = format!("{} did not pass", item.case.id);
+        self.halt(running, Some(why), report);
+        self.close(item, &name, &mut played, &tail);
+        report(Event::Played(item.place, Box::new(played)));
+        self.remove(&name);
+    }
+
+    /// Stops a cluster and removes what it leaves.
+    fn end(&self, running: Running, why: Option<String>, report: &mut dyn FnMut(Event)) {
+        let name = running.name.clone();
+        self.halt(running, why, report);
+        self.remove(&name);
+    }
+
+    /// Stops a cluster.
+    fn halt(&self, running: Running, why: Option<String>, report: &mut dyn FnMut(Event)) {
+        let mut phases = running.cluster.stop();
+        if let Some(stop) = phases.last_mut() {
+            stop.note = why;
+        }
+        report(Event::Phases(self.label(
+            &running.name,
+            &running.first,
+            phases,
+        )));
+    }
+
+    /// Phases with the cluster that they belong to, and the scenario where there is only one.
+    fn label(&self, cluster: &str, first: &str, mut phases: Vec<Phase>) -> Vec<Phase> {
+        for phase in &mut phases {
+            phase.cluster = Some(cluster.to_owned());
+            if self.alone {
+                phase.id = Some(first.to_owned());
+            }
+        }
+        phases
+    }
+
+    /// Puts to the findings of a scenario what there is to see.
+    fn close(&self, item: &Item<'_>, name: &str, played: &mut Played, tail: &str) {
+        let stage = self.stage;
+        let findings = &mut played.findings;
+        if stage.stop.is_set() {
+            // A stop takes the nodes away from under the steps: what it cut off is no result.
+            findings.retain(|f| f.outcome == Outcome::Passed);
+            return;
+        }
+        if findings.iter().all(|f| f.outcome != Outcome::Failed) {
+            return;
+        }
+        let who = item.unit.who_text(stage.participants);
+        let place = stage
+            .evidence
+            .join(file_name(&item.case.id, item.unit.attempt))
+            .join(file_name(&who, 1));
+        let mut saved = save_logs(&stage.run.path().join(name), &place);
+        for folder in chain_folders(stage.run.path(), name) {
+            saved.extend(save_logs(&folder, &place.join("bitcoind")));
+        }
+        for finding in findings.iter_mut().filter(|f| f.outcome == Outcome::Failed) {
             finding
                 .evidence
                 .extend(saved.iter().map(|p| p.to_string_lossy().into_owned()));
             if finding.log_tail.is_none() && !tail.is_empty() {
-                finding.log_tail = Some(tail.clone());
+                finding.log_tail = Some(tail.to_owned());
             }
         }
     }
-    if !stage.keep {
-        for folder in std::iter::once(&dir).chain(&folders) {
+
+    /// Removes the folders of a cluster that has stopped.
+    fn remove(&self, name: &str) {
+        if self.stage.keep {
+            return;
+        }
+        let run = self.stage.run.path();
+        for folder in std::iter::once(run.join(name)).chain(chain_folders(run, name)) {
             // What cannot be removed now goes with the folder of the run.
             let _ = std::fs::remove_dir_all(folder);
         }
     }
-    outcome
+}
+
+impl Rest {
+    fn findings(&self, item: &Item<'_>) -> Vec<Finding> {
+        let (outcome, blame, message) = match self {
+            Rest::Broken(blame, why) => (
+                Outcome::CouldNotRun,
+                Some(*blame),
+                format!(
+                    "not tried: {STARTS} clusters in a row with this topology and these \
+                     implementations did not start; the last: {why}"
+                ),
+            ),
+            Rest::Unsupported(why) => (Outcome::Unsupported, None, why.clone()),
+        };
+        let of_check = |(id, covers)| Finding::other(id, covers, outcome, blame, message.as_str());
+        checks(item.case, item.scenario).map(of_check).collect()
+    }
 }
 
 /// The folders of a cluster's bitcoind, one for each try to start it.
@@ -184,6 +417,12 @@ pub fn checks<'a>(
 /// The checks of a scenario whose cluster did not come up. Where an implementation is to blame
 /// that is one failure, the first check's, and the others were not reached.
 fn not_started(case: &Case, scenario: &Scenario, error: &ClusterError) -> Vec<Finding> {
+    if let ClusterError::Unsupported { .. } = error {
+        let why = error.to_string();
+        let lacks =
+            |(id, covers)| Finding::other(id, covers, Outcome::Unsupported, None, why.as_str());
+        return checks(case, scenario).map(lacks).collect();
+    }
     let blame = error.blame();
     let message = format!("the cluster did not start: {error}");
     let finding =
@@ -225,12 +464,16 @@ struct Play<'a> {
     observations: Vec<(String, Value)>,
     /// The last event that each role has shown, so that `event.next` goes on from there.
     seen: BTreeMap<String, Value>,
-    /// Who answers steps on `codec`; its process starts with the first of them.
-    oracle: Option<Supervised>,
+    /// The payment hashes that nodes have told of.
+    hashes: HashSet<String>,
+    /// Who answers steps on `codec`.
+    oracle: Option<&'a mut Supervised>,
     /// How long the oracle may take for an answer.
     patience: Duration,
     /// Where `file.write` writes to.
     files: PathBuf,
+    /// Services that it has started; they end with it.
+    lnurl: Lnurl,
     /// `$run.nonce` and `$run.nonce-2`.
     nonces: [String; 2],
 }
@@ -246,29 +489,27 @@ enum Came {
 impl<'a> Play<'a> {
     fn new(
         cluster: &Cluster,
-        case: &'a Case,
-        scenario: &'a Scenario,
+        item: &Item<'a>,
         stage: &Stage<'_>,
-        seed: u64,
+        oracle: Option<&'a mut Supervised>,
     ) -> Self {
         let mut bindings = Bindings::default();
         for (role, node) in &cluster.nodes {
             bindings.bind(role, node.started.clone());
         }
         Self {
-            case,
-            scenario,
+            case: item.case,
+            scenario: item.scenario,
             bindings,
             findings: Vec::new(),
             observations: Vec::new(),
-            seen: BTreeMap::new(),
-            oracle: stage
-                .oracle
-                .and_then(|oracle| oracle.codec.clone())
-                .map(|launch| Supervised::new(launch, stage.limits.clone())),
+            seen: cluster.told.clone(),
+            hashes: HashSet::new(),
+            oracle,
             patience: stage.limits.codec,
-            files: cluster.dir.join("files"),
-            nonces: ["nonce", "nonce-2"].map(|name| cluster::seed(seed, name)),
+            files: cluster.dir.join("files").join(item.place.to_string()),
+            lnurl: Lnurl::default(),
+            nonces: ["nonce", "nonce-2"].map(|name| cluster::seed(item.unit.seed, name)),
         }
     }
 
@@ -372,6 +613,10 @@ impl<'a> Play<'a> {
         match step.on.as_str() {
             "chain" => return act_on_chain(cluster, step, &params),
             "codec" => return self.act_on_codec(step, &params),
+            "harness" if lnurl::OPERATIONS.contains(&step.operation.as_str()) => {
+                let done = self.lnurl.call(&step.operation, &params, deadline);
+                return Came::Answer(done.map_or_else(Answer::Error, Answer::Result));
+            }
             "harness" => return act_on_harness(step, &params, &self.files),
             _ => {}
         }
@@ -379,6 +624,9 @@ impl<'a> Play<'a> {
             Ok(node) => node,
             Err(e) => return Came::Broken(Blame::Harness, e.to_string()),
         };
+        if step.operation == "node.start" {
+            params = with_params(&node.start, params);
+        }
         // Operations that wait learn how long; the harness itself waits a little longer, so
         // that the adapter can say what it saw.
         let waits = waits(&step.operation);
@@ -396,6 +644,9 @@ impl<'a> Play<'a> {
         } else {
             deadline
         };
+        if step.operation == "event.next" {
+            return next_event(node, &mut params, deadline, &cluster.earlier);
+        }
         match node.adapter.call(&step.operation, &params, patience) {
             Ok(answer) => Came::Answer(answer),
             Err(fault) => Came::Fault(fault),
@@ -460,6 +711,9 @@ impl<'a> Play<'a> {
 
     fn keep(&mut self, step: &Step, id: &str, answer: &Answer) {
         if let Answer::Result(value) = answer {
+            if !NO_ROLES.contains(&step.on.as_str()) {
+                cluster::payment_hashes(value, &mut self.hashes);
+            }
             if step.operation == "event.next" {
                 self.seen.insert(step.on.clone(), value["seq"].clone());
             }
@@ -471,6 +725,49 @@ impl<'a> Play<'a> {
             self.observations
                 .push((id.to_owned(), observed(step, answer)));
         }
+    }
+}
+
+/// Where steps are done that are no node's.
+const NO_ROLES: [&str; 3] = ["chain", "codec", "harness"];
+
+/// Asks for the next event, passing over those of payments that an earlier scenario of the cluster
+/// made.
+fn next_event(
+    node: &LiveNode,
+    params: &mut Value,
+    deadline: Duration,
+    earlier: &HashSet<String>,
+) -> Came {
+    let end = Instant::now() + deadline;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let patience = left + Duration::from_secs(5);
+        let event = match node.adapter.call("event.next", &*params, patience) {
+            Ok(Answer::Result(event)) => event,
+            Ok(answer) => return Came::Answer(answer),
+            Err(fault) => return Came::Fault(fault),
+        };
+        let old = |hash: &Value| hash.as_str().is_some_and(|h| earlier.contains(h));
+        if !event.get("payment_hash").is_some_and(old) || params.get("after") == event.get("seq") {
+            return Came::Answer(Answer::Result(event));
+        }
+        params["after"] = event["seq"].clone();
+        let left = end.saturating_duration_since(Instant::now());
+        params["deadline_ms"] = json!(u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1));
+    }
+}
+
+/// What a node was started with at first, and over it what a step names: without the first, a step
+/// would have to know folders and ports.
+fn with_params(first: &Value, named: Value) -> Value {
+    match (first, named) {
+        (Value::Object(first), Value::Object(named)) => {
+            let mut all = first.clone();
+            all.extend(named);
+            Value::Object(all)
+        }
+        (_, named) => named,
     }
 }
 
@@ -547,6 +844,7 @@ fn act_on_harness(step: &Step, params: &Value, folder: &Path) -> Came {
         "values.keep" => Ok(params.clone()),
         "file.write" => write_file(folder, params),
         "file.read" => read_file(folder, params),
+        "bytes.xor" => xor(params),
         other => {
             return Came::Broken(
                 Blame::Harness,
@@ -558,6 +856,27 @@ fn act_on_harness(step: &Step, params: &Value, folder: &Path) -> Came {
         Ok(result) => Came::Answer(Answer::Result(result)),
         Err(error) => Came::Answer(Answer::Error(error)),
     }
+}
+
+/// `of` [hex, all of one length] -> `bytes`: their exclusive or, such as the share that completes
+/// the root of an AMP payment.
+fn xor(params: &Value) -> Result<Value, OpError> {
+    let of = params["of"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut sum: Option<Vec<u8>> = None;
+    for value in of {
+        let bytes = value.as_str().and_then(|text| hex::decode(text).ok());
+        let bytes =
+            bytes.ok_or_else(|| OpError::invalid("param of holds something else than hex"))?;
+        match &mut sum {
+            None => sum = Some(bytes),
+            Some(sum) if sum.len() == bytes.len() => {
+                sum.iter_mut().zip(bytes).for_each(|(a, b)| *a ^= b);
+            }
+            Some(_) => return Err(OpError::invalid("param of holds bytes of several lengths")),
+        }
+    }
+    let sum = sum.ok_or_else(|| OpError::invalid("param of is a list of hex strings"))?;
+    Ok(json!({"bytes": hex::encode(sum)}))
 }
 
 fn write_file(folder: &Path, params: &Value) -> Result<Value, OpError> {
@@ -678,33 +997,52 @@ fn tail(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The last lines of each node's log, few enough to fit on a screen together.
-fn log_tails(dir: &Path) -> String {
+/// How long each log was, bytes.
+type LogSizes = BTreeMap<PathBuf, u64>;
+
+fn log_sizes(dir: &Path) -> LogSizes {
+    let size = |log: PathBuf| {
+        let length = std::fs::metadata(&log).ok()?.len();
+        Some((log, length))
+    };
+    logs(dir).into_iter().filter_map(size).collect()
+}
+
+/// The last lines that each node's log has beyond the sizes given, few enough to fit on a screen
+/// together. Of a node that has written nothing since, what it wrote last, marked as that.
+fn log_tails(dir: &Path, before: &LogSizes) -> String {
     const LINES: usize = 10;
-    let text_of = |log: &PathBuf| {
-        let bytes = tail(log, 4096).unwrap_or_default();
+    let text_of = |log: &PathBuf, old: u64| {
+        let length = std::fs::metadata(log).map_or(0, |m| m.len());
+        let new = length.saturating_sub(old);
+        let bytes = tail(log, new.min(4096)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         (!text.is_empty()).then_some(text)
     };
-    let mut nodes: BTreeMap<PathBuf, (PathBuf, String)> = BTreeMap::new();
-    for log in logs(dir) {
-        let name = log.strip_prefix(dir).unwrap_or(&log).to_owned();
-        let Some(node) = name.iter().next().map(PathBuf::from) else {
-            continue;
-        };
-        // What the adapter says comes first in the order of names, and tells the most in a line.
-        if let Some(text) = (!nodes.contains_key(&node))
-            .then(|| text_of(&log))
-            .flatten()
-        {
-            nodes.insert(node, (name, text));
+    let mut nodes: BTreeMap<PathBuf, (String, String)> = BTreeMap::new();
+    for new in [true, false] {
+        for log in logs(dir) {
+            let name = log.strip_prefix(dir).unwrap_or(&log).to_owned();
+            let Some(node) = name.iter().next().map(PathBuf::from) else {
+                continue;
+            };
+            // What the adapter says comes first in the order of names, and tells the most in a
+            // line.
+            if nodes.contains_key(&node) {
+                continue;
+            }
+            let old = before.get(&log).copied().filter(|_| new).unwrap_or(0);
+            if let Some(text) = text_of(&log, old) {
+                let since = if new { "" } else { ", before this scenario" };
+                nodes.insert(node, (format!("{}{since}", name.display()), text));
+            }
         }
     }
     let each = (LINES / nodes.len().max(1)).saturating_sub(1).max(2);
     let mut shown = String::new();
     for (name, text) in nodes.values() {
         let lines: Vec<&str> = text.lines().collect();
-        shown.push_str(&format!("{}:\n", name.display()));
+        shown.push_str(&format!("{name}:\n"));
         for line in &lines[lines.len().saturating_sub(each)..] {
             shown.push_str(&format!("  {}\n", line.trim_start()));
         }
@@ -745,6 +1083,33 @@ mod tests {
         match answer {
             Answer::Error(error) => error.kind,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_node_starts_again_as_it_was_started_first() {
+        let first = json!({"data_dir": "d", "options": {"amp": true}});
+        assert_eq!(with_params(&first, json!({})), first);
+        let other = json!({"options": {}});
+        let merged = json!({"data_dir": "d", "options": {}});
+        assert_eq!(with_params(&first, other), merged);
+    }
+
+    #[test]
+    fn shares_are_put_together() {
+        let folder = Path::new("unused");
+        let of = |of: Value| on_harness("bytes.xor", json!({ "of": of }), folder);
+        let bytes = |text: &str| Answer::Result(json!({ "bytes": text }));
+        assert_eq!(of(json!(["00ff", "0f0f", "1000"])), bytes("1ff0"));
+        assert_eq!(of(json!(["0102"])), bytes("0102"));
+        for wrong in [
+            json!([]),
+            json!(["00", "0000"]),
+            json!(["0x"]),
+            json!([1]),
+            json!("00"),
+        ] {
+            assert_eq!(kind(of(wrong)), ErrorKind::Invalid);
         }
     }
 
@@ -857,6 +1222,7 @@ mod tests {
                     ready: vec![],
                 },
                 roles: BTreeMap::new(),
+                own_cluster: false,
                 steps: ["sent", "received", "paid"].map(asserting).into(),
             }),
         };
@@ -940,12 +1306,23 @@ mod tests {
         write("forwarder/adapter.log", "");
         write("forwarder/data/node.log", "only this\n");
         assert_eq!(
-            log_tails(dir.path()),
+            log_tails(dir.path(), &LogSizes::new()),
             "forwarder/data/node.log:\n  only this\n\
              payee/adapter.log:\n  payee 19\n  payee 20\n\
              payer/adapter.log:\n  payer 19\n  payer 20\n"
         );
-        assert_eq!(log_tails(&dir.path().join("none")), "");
+        assert_eq!(log_tails(&dir.path().join("none"), &LogSizes::new()), "");
+
+        // What an earlier scenario left is called so.
+        let before = log_sizes(dir.path());
+        let all: String = (1..=21).map(|n| format!("  payee {n}\n")).collect();
+        write("payee/adapter.log", &all);
+        assert_eq!(
+            log_tails(dir.path(), &before),
+            "forwarder/data/node.log, before this scenario:\n  only this\n\
+             payee/adapter.log:\n  payee 21\n\
+             payer/adapter.log, before this scenario:\n  payer 19\n  payer 20\n"
+        );
     }
 
     #[test]

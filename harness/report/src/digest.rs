@@ -1,6 +1,7 @@
 //! What the views have in common: a run's records, counted and kept within bounds, so that
 //! memory stays flat however many checks there are.
 
+use crate::matrix::Matrix;
 use lnconform_engine::record::{Check, Outcome, Record, Run, SnapshotState, Summary};
 use lnconform_engine::results::{Counters, Sink};
 use std::collections::BTreeMap;
@@ -89,6 +90,7 @@ pub(crate) struct Snapshots {
 pub(crate) struct Digest {
     pub header: Option<Run>,
     pub rows: BTreeMap<String, Row>,
+    pub matrix: Matrix,
     pub counters: Counters,
     /// At most [`KEPT`].
     pub unexpected: Vec<Check>,
@@ -205,6 +207,7 @@ impl Sink for Digest {
             Record::Run(run) => self.header = Some(run.clone()),
             Record::Check(check) => {
                 self.counters.check(check);
+                self.matrix.add(check);
                 let mut who = check.who();
                 if who.is_empty() {
                     // A file that could not be read as what its name says.

@@ -9,6 +9,7 @@ mod difference;
 mod digest;
 pub mod github;
 pub mod json;
+mod matrix;
 mod progress;
 mod style;
 pub mod terminal;

@@ -434,6 +434,7 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
         digest.disagreements.iter().map(String::as_str),
         digest.disagreed,
     );
+    text.push_str(&digest.matrix.text(style));
     table(&mut text, digest, style);
     if digest.simulations > 0 {
         let line = match digest.simulations {

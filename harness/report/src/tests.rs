@@ -68,6 +68,7 @@ fn check(id: &str, who: &str, outcome: Outcome) -> Check {
         attempt: 1,
         implementation: Some(who.into()),
         roles: None,
+        cluster: None,
         lane: Lane::Codec,
         outcome,
         expected: outcome != Outcome::Failed,
@@ -238,11 +239,8 @@ fn everything() -> Vec<Record> {
         ("steps", 1200),
         ("steps", 300),
     ] {
-        records.push(Record::Phase(Phase {
-            name: name.into(),
-            duration_ms,
-            id: None,
-        }));
+        let took = std::time::Duration::from_millis(duration_ms);
+        records.push(Record::Phase(Phase::new(name, took)));
     }
     let notes = vec![
         "tests/expectations/ldk.yaml:20: a/gone on ldk-0.2: no check has this id; remove the entry"
@@ -313,6 +311,88 @@ fn a_run_in_which_all_is_well() {
         Record::Summary(counters.summary(vec![], 0, Duration::from_millis(12))),
     ];
     screen!("run_all_well", pretty(&records, Style::plain()));
+}
+
+/// Scenarios on two implementations: a pair and a line of three in one folder, and a folder with
+/// more scenarios than a line has room for.
+fn roles() -> Vec<Record> {
+    let on = |id: &str, who: &[(&str, &str)], outcome| Check {
+        implementation: None,
+        roles: Some(
+            who.iter()
+                .map(|(r, i)| ((*r).to_owned(), (*i).to_owned()))
+                .collect(),
+        ),
+        lane: Lane::Cluster,
+        expected: true,
+        ..check(id, "", outcome)
+    };
+    let mut checks = Vec::new();
+    let people = ["ldk-node", "lnd"];
+    for payer in people {
+        for payee in people {
+            let pair = [("payee", payee), ("payer", payer)];
+            checks.push(on("keysend/direct#received", &pair, Outcome::Passed));
+            checks.push(on("keysend/direct#paid", &pair, Outcome::Passed));
+            // One that one of the two cannot do.
+            let lacks = (payee == "lnd").then_some(Outcome::Unsupported);
+            checks.push(on(
+                "keysend/held?seconds=1/2#held",
+                &pair,
+                lacks.unwrap_or(Outcome::Passed),
+            ));
+            if payer == "lnd" {
+                checks.push(on("keysend/only-lnd#x", &pair, Outcome::NotApplicable));
+            }
+            for n in 1..=14 {
+                let id = format!("keysend-proof/live/receipt-number-{n}#x");
+                checks.push(on(&id, &pair, Outcome::Passed));
+            }
+            for forwarder in people {
+                let line = [("forwarder", forwarder), pair[0], pair[1]];
+                let mut received = on("keysend/forwarded#received", &line, Outcome::Passed);
+                let mut paid = on("keysend/forwarded#paid", &line, Outcome::Passed);
+                if (payer, forwarder, payee) == ("lnd", "lnd", "ldk-node") {
+                    // The ledger expects it, and what follows is not reached.
+                    received.outcome = Outcome::Failed;
+                    paid.outcome = Outcome::CouldNotRun;
+                }
+                if (payer, forwarder, payee) == ("ldk-node", "ldk-node", "lnd") {
+                    paid.outcome = Outcome::Failed;
+                    paid.expected = false;
+                }
+                checks.extend([received, paid]);
+            }
+        }
+    }
+    // Of one choice there is nothing to compare.
+    checks.push(on(
+        "bolt12/live/offer#x",
+        &[("payee", "ldk-node"), ("payer", "ldk-node")],
+        Outcome::Passed,
+    ));
+    let checks = checks.into_iter().map(|c| Record::Check(Box::new(c)));
+    std::iter::once(head(vec![])).chain(checks).collect()
+}
+
+#[test]
+fn who_paid_whom_is_a_table_without_an_empty_cell() {
+    let text = pretty(&roles(), Style::plain());
+    let end = text.find("  passed  unexpected").unwrap();
+    let tables = &text[text.find("keysend/, ").unwrap()..end];
+    // The heading of the counts, which follow, is cut off.
+    let tables = &tables[..tables.rfind('\n').unwrap() + 1];
+    assert!(!tables.contains("bolt12"), "{tables}");
+    for line in tables.lines() {
+        assert!(line.chars().count() <= Style::plain().width, "{line}");
+    }
+    screen!("role_matrix", tables);
+
+    // The result file shows the same.
+    let (_dir, path) = file(&roles());
+    let mut out = Vec::new();
+    show(&path, &mut out, Style::plain(), Box::new(requirement)).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains(tables));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Names for what live nodes drew themselves: `$payee.node_id`, `$payment`.
 //!
-//! A reference is a whole string: `$` and a name, then dotted fields (numbers index lists).
+//! A reference is a whole string: `$` and a name, then dotted fields. In a list a number is an
+//! index; one that is not below the list's length names a record by its type, as in
+//! `$received.records.65537.value`, since nodes add records of their own.
 //! `$$` at the beginning of a string is a literal dollar.
 //!
 //! `$x` alone is the field `x` of the result bound as `x`, where it has one, else the whole
@@ -9,9 +11,9 @@
 use serde_json::{Map, Value};
 
 /// Names that belong to matchers and to the harness; no role and no binding may take them.
-pub const RESERVED: [&str; 13] = [
-    "any", "absent", "hex", "between", "bit", "contains", "preimage", "fill", "input", "chain",
-    "codec", "harness", "run",
+pub const RESERVED: [&str; 16] = [
+    "any", "absent", "hex", "between", "bit", "unset", "contains", "preimage", "plus", "minus",
+    "fill", "input", "chain", "codec", "harness", "run",
 ];
 
 /// What stands below `$run` in a scenario, so that a vector needs no literal time or nonce:
@@ -126,7 +128,7 @@ impl Bindings {
         let mut at = whole;
         for field in &reference.path {
             let next = match at {
-                Value::Array(list) => field.parse::<usize>().ok().and_then(|i| list.get(i)),
+                Value::Array(list) => element(list, field),
                 other => other.get(field),
             };
             at =
@@ -165,6 +167,12 @@ impl Bindings {
     }
 }
 
+/// An element by its index, else the record of that type.
+fn element<'a>(list: &'a [Value], field: &str) -> Option<&'a Value> {
+    let by_index = field.parse::<usize>().ok().and_then(|i| list.get(i));
+    by_index.or_else(|| list.iter().find(|v| v["type"] == field))
+}
+
 /// A value on one line, cut to a readable length.
 pub(crate) fn short(value: &Value) -> String {
     let text = value.to_string();
@@ -198,6 +206,25 @@ pub(crate) mod tests {
             bound().resolve(&json!("$payee")).unwrap()["node_id"],
             "02aa"
         );
+    }
+
+    #[test]
+    fn a_record_is_found_by_its_type() {
+        let mut b = Bindings::new();
+        let record = |kind: &str, value: &str| json!({"type": kind, "value": value});
+        b.bind(
+            "r",
+            json!([
+                record("106823", "01"),
+                record("65537", "aa"),
+                record("1", "bb")
+            ]),
+        );
+        let at = |text: &str| b.resolve(&json!(text));
+        assert_eq!(at("$r.65537.value").unwrap(), "aa");
+        // An index goes first.
+        assert_eq!(at("$r.1.value").unwrap(), "aa");
+        assert!(at("$r.65538.value").unwrap_err().contains("`65538`"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -147,6 +147,9 @@ pub struct Scenario {
     pub roles: BTreeMap<String, RoleChoice>,
     /// In order.
     pub steps: Vec<Step>,
+    /// It has a cluster for itself: the file says so, or its steps stop or start a node, or leave
+    /// an interception on.
+    pub own_cluster: bool,
 }
 
 /// Who may take a role.
@@ -182,7 +185,7 @@ pub struct Topology {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopologyNode {
-    /// On-chain balance in satoshi at the start.
+    /// On-chain balance in satoshi at the start; whoever accepts a channel has 100000 at least.
     #[serde(default)]
     pub funded_sat: u64,
     /// It forwards, so it is announced and accepts forwards to unannounced channels.
@@ -191,6 +194,10 @@ pub struct TopologyNode {
     /// It has an alias and an announced address.
     #[serde(default)]
     pub announced: bool,
+    /// More `options` for its `node.start`, such as `{keysend_hold: 8}`; an adapter that does not
+    /// know one answers `unsupported`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
 }
 
 /// One channel of a topology.
@@ -220,7 +227,8 @@ pub struct Step {
     /// The role that does it, or `chain`, `codec` or `harness`.
     pub on: String,
     /// The operation: of a node; of an adapter that needs none (on `codec`); or the harness's own:
-    /// `chain.mine` (on `chain`), `file.write`, `file.read` and `values.keep` (on `harness`).
+    /// `chain.mine` (on `chain`), `file.write`, `file.read`, `values.keep`, `bytes.xor` and `lnurl.…`
+    /// (on `harness`).
     pub operation: String,
     /// Params; may hold references such as `$payee.node_id`.
     pub with: Value,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Keys that only a codec vector has.
 pub const CODEC_KEYS: [&str; 4] = ["operation", "input", "expect", "resign"];
 /// Keys that only a scenario vector has.
-pub const SCENARIO_KEYS: [&str; 3] = ["topology", "roles", "steps"];
+pub const SCENARIO_KEYS: [&str; 5] = ["topology", "roles", "steps", "options", "cluster"];
 
 /// A vector file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -31,7 +31,8 @@ pub struct VectorFile {
     /// Such as `slow`.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
-    /// Operations and dialects without which the case does not apply.
+    /// Operations and dialects without which the case does not apply; in a scenario of every role,
+    /// or of one as `ROLE: NAME`.
     #[serde(default)]
     pub needs: Option<Vec<String>>,
     /// Where the expectation comes from: `{text: SECTION}`, `{derived: {generator, version, seed}}`,
@@ -70,6 +71,22 @@ pub struct VectorFile {
     /// What is done, in order.
     #[serde(default)]
     pub steps: Option<Vec<StepFile>>,
+    /// Role to options of its node, put over those of the topology.
+    #[serde(default)]
+    pub options: Option<BTreeMap<String, Map<String, Value>>>,
+    /// Whether the scenario may run after others in one cluster; it may where the key is absent.
+    #[serde(default)]
+    pub cluster: Option<Sharing>,
+}
+
+/// Whether a scenario shares its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sharing {
+    /// It runs before or after others with the same topology and the same implementations.
+    Shared,
+    /// It has a cluster for itself, since it leaves behind what would disturb others.
+    Own,
 }
 
 /// One step of a scenario.

@@ -8,7 +8,7 @@ mod topology;
 
 use crate::case::{Body, Case, Codec, Expect, Origin, Provenance, RoleChoice, Topology};
 use crate::expect::{self, Fault};
-use crate::file::{CODEC_KEYS, SCENARIO_KEYS, StepFile, VectorFile};
+use crate::file::{CODEC_KEYS, SCENARIO_KEYS, Sharing, StepFile, VectorFile};
 use crate::mutate::{Change, Codecs, apply};
 use include_dir::{Dir, include_dir};
 use lnconform_spec::upstream::{UpstreamCase, UpstreamExpect};
@@ -194,6 +194,8 @@ struct Whole {
     topology: Option<Topology>,
     roles: BTreeMap<String, RoleChoice>,
     steps: Vec<StepFile>,
+    options: BTreeMap<String, Map<String, Value>>,
+    cluster: Option<Sharing>,
 }
 
 type Text = Cow<'static, str>;
@@ -539,6 +541,8 @@ impl Loader<'_> {
             "topology" => own.topology.is_some(),
             "roles" => own.roles.is_some(),
             "steps" => own.steps.is_some(),
+            "options" => own.options.is_some(),
+            "cluster" => own.cluster.is_some(),
             _ => false,
         };
         if own.format.is_some_and(|f| f != 1) {
@@ -631,6 +635,14 @@ impl Loader<'_> {
         }
         if let Some(steps) = &own.steps {
             whole.steps.clone_from(steps);
+        }
+        for (role, options) in own.options.iter().flatten() {
+            topology::options(options).map_err(|f| source.fault(f.below(&["options", role])))?;
+            let known = whole.options.entry(role.clone()).or_default();
+            known.extend(options.clone());
+        }
+        if own.cluster.is_some() {
+            whole.cluster = own.cluster;
         }
         Ok(())
     }

@@ -7,7 +7,10 @@
 //! | `$hex`, `$hex(32)` | lowercase hex, of that many bytes |
 //! | `$between(1, 9)` | a number or a decimal string, both ends included |
 //! | `$bit(55)` | a feature bit field, in hex, with that bit set |
+//! | `$unset(54)` | a feature bit field, in hex, with that bit not set |
 //! | `$preimage($received.payment_hash)` | hex whose SHA-256 is what is bound there |
+//! | `$plus($before.0.outbound_msat, 5)` | that number and 5 more; with two numbers, between so many and so many more |
+//! | `$minus($before.0.outbound_msat, 5)` | that number less 5; with two numbers, between so many and so many less |
 //! | `$payee.node_id` | what is bound there, see [`crate::bindings`] |
 //! | `{$contains: PATTERN}` | a list with at least one element that matches |
 //! | `$$…` | a literal that begins with a dollar |
@@ -35,10 +38,23 @@ pub enum Pattern {
     Between(u64, u64),
     /// A feature bit field with this bit set.
     Bit(usize),
+    /// A feature bit field without this bit.
+    Unset(usize),
     /// The preimage, in hex, of the hash that is bound under a name.
     Preimage(Reference),
     /// What is bound under a name.
     Reference(Reference),
+    /// A number or decimal string beside the one that is bound under a name.
+    Offset {
+        /// The number to start from.
+        from: Reference,
+        /// Less than it, not more.
+        minus: bool,
+        /// The least difference.
+        least: u64,
+        /// The greatest difference.
+        most: u64,
+    },
     /// A list with at least one such element.
     Contains(Box<Pattern>),
     /// Exactly this string, number or boolean.
@@ -87,8 +103,8 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-const MATCHERS: [&str; 7] = [
-    "any", "absent", "hex", "between", "bit", "contains", "preimage",
+const MATCHERS: [&str; 10] = [
+    "any", "absent", "hex", "between", "bit", "unset", "contains", "preimage", "plus", "minus",
 ];
 
 impl Pattern {
@@ -247,6 +263,14 @@ impl Pattern {
                 Ok(want) if want == got => Ok(()),
                 _ => miss(path, self.shown(bindings)),
             },
+            Self::Offset { from, .. } => {
+                let base = bindings.lookup(from).ok().and_then(number);
+                let ends = base.and_then(|base| self.ends(base));
+                match (ends, number(got)) {
+                    (Some((low, high)), Some(n)) if (low..=high).contains(&n) => Ok(()),
+                    _ => miss(path, self.shown(bindings)),
+                }
+            }
             leaf => {
                 if leaf.fits(got) {
                     Ok(())
@@ -266,16 +290,30 @@ impl Pattern {
                     && length.is_none_or(|n| s.len() == 2 * n)
             }),
             Self::Between(low, high) => number(got).is_some_and(|n| (*low..=*high).contains(&n)),
-            Self::Bit(bit) => got
-                .as_str()
-                .and_then(lnconform_protocol::params::hex_bytes)
-                .is_some_and(|bytes| {
-                    let from_end = bit / 8;
-                    from_end < bytes.len()
-                        && bytes[bytes.len() - 1 - from_end] >> (bit % 8) & 1 == 1
-                }),
+            Self::Bit(bit) => has_bit(got, *bit) == Some(true),
+            Self::Unset(bit) => has_bit(got, *bit) == Some(false),
             Self::Literal(want) => want == got,
             _ => false,
+        }
+    }
+
+    /// Least and greatest of what an [`Pattern::Offset`] from `base` takes; `None` where it takes
+    /// nothing that a 64-bit number holds.
+    fn ends(&self, base: u64) -> Option<(u64, u64)> {
+        match self {
+            Self::Offset {
+                minus: false,
+                least,
+                most,
+                ..
+            } => Some((base.checked_add(*least)?, base.saturating_add(*most))),
+            Self::Offset {
+                minus: true,
+                least,
+                most,
+                ..
+            } => Some((base.saturating_sub(*most), base.checked_sub(*least)?)),
+            _ => None,
         }
     }
 
@@ -288,6 +326,7 @@ impl Pattern {
             Self::Hex(Some(n)) => json!(format!("$hex({n})")),
             Self::Between(a, b) => json!(format!("$between({a}, {b})")),
             Self::Bit(n) => json!(format!("$bit({n})")),
+            Self::Unset(n) => json!(format!("$unset({n})")),
             Self::Reference(r) => bindings
                 .lookup(r)
                 .cloned()
@@ -299,6 +338,22 @@ impl Pattern {
                 )),
                 Err(_) => json!(format!("$preimage({r})")),
             },
+            Self::Offset {
+                from,
+                minus,
+                least,
+                most,
+            } => {
+                let base = bindings.lookup(from).ok().and_then(number);
+                match base.and_then(|base| self.ends(base)) {
+                    Some((low, high)) if low == high => json!(low.to_string()),
+                    Some((low, high)) => json!(format!("$between({low}, {high})")),
+                    None => {
+                        let name = if *minus { "minus" } else { "plus" };
+                        json!(format!("${name}({from}, {least}, {most})"))
+                    }
+                }
+            }
             Self::Contains(p) => json!({"$contains": p.shown(bindings)}),
             Self::Literal(v) => v.clone(),
             Self::List(l) => l.iter().map(|p| p.shown(bindings)).collect(),
@@ -318,7 +373,7 @@ impl Pattern {
 
     fn walk(&self, path: &mut Vec<String>, visit: &mut impl FnMut(&[String], &Reference)) {
         match self {
-            Self::Reference(r) | Self::Preimage(r) => visit(path, r),
+            Self::Reference(r) | Self::Preimage(r) | Self::Offset { from: r, .. } => visit(path, r),
             Self::Contains(p) => {
                 path.push("$contains".into());
                 p.walk(path, visit);
@@ -356,6 +411,13 @@ fn number(value: &Value) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+/// Whether a bit of a feature bit field is set; `None` for what is no such field.
+fn has_bit(field: &Value, bit: usize) -> Option<bool> {
+    let bytes = lnconform_protocol::params::hex_bytes(field.as_str()?)?;
+    let byte = bytes.iter().rev().nth(bit / 8).unwrap_or(&0);
+    Some(byte >> (bit % 8) & 1 == 1)
 }
 
 /// Reads a string that begins with a dollar.
@@ -409,11 +471,39 @@ fn matcher(text: &str) -> Result<Pattern, (String, Option<String>)> {
             _ => wrong("$bit(55)"),
         },
         ("bit", _) => wrong("$bit(55)"),
+        ("unset", Some([n])) => match int(n) {
+            Some(n) if n < 1 << 16 => Ok(Pattern::Unset(usize::try_from(n).unwrap_or_default())),
+            _ => wrong("$unset(54)"),
+        },
+        ("unset", _) => wrong("$unset(54)"),
         ("preimage", Some([of])) => match Reference::parse(of) {
             Some(reference) => Ok(Pattern::Preimage(reference)),
             None => wrong("$preimage($received.payment_hash)"),
         },
         ("preimage", _) => wrong("$preimage($received.payment_hash)"),
+        ("plus" | "minus", Some([of, numbers @ ..])) => {
+            let form = if name == "plus" {
+                "$plus($before.0.outbound_msat, 5)"
+            } else {
+                "$minus($before.0.outbound_msat, 5)"
+            };
+            let ends = match numbers {
+                [one] => int(one).map(|n| (n, n)),
+                [a, b] => int(a).zip(int(b)).filter(|(a, b)| a <= b),
+                _ => None,
+            };
+            match (Reference::parse(of), ends) {
+                (Some(from), Some((least, most))) => Ok(Pattern::Offset {
+                    from,
+                    minus: name == "minus",
+                    least,
+                    most,
+                }),
+                _ => wrong(form),
+            }
+        }
+        ("plus", None) => wrong("$plus($before.0.outbound_msat, 5)"),
+        ("minus", None) => wrong("$minus($before.0.outbound_msat, 5)"),
         ("contains", _) => wrong("{$contains: …}"),
         ("fill", _) => Err((
             "`$fill` is not filled yet".into(),
@@ -423,7 +513,10 @@ fn matcher(text: &str) -> Result<Pattern, (String, Option<String>)> {
             format!("there is no matcher `${name}(…)`"),
             Some(match lnconform_yaml::suggest(name, MATCHERS) {
                 Some(near) => format!("did you mean `${near}`?"),
-                None => "matchers: $any, $absent, $hex, $hex(32), $between(1, 9), $bit(55)".into(),
+                None => {
+                    "matchers: $any, $absent, $hex, $hex(32), $between(1, 9), $bit(55), $plus(…)"
+                        .into()
+                }
             }),
         )),
         (_, None) => Reference::parse(text)
@@ -644,6 +737,8 @@ mod tests {
             (json!("$between(2, 4)"), json!(2), json!(1)),
             (json!("$between(2, 4)"), json!("2"), json!("+3")),
             (json!("$bit(9)"), json!("0200"), json!("0002")),
+            (json!("$unset(9)"), json!("0002"), json!("0200")),
+            (json!("$unset(9)"), json!("00"), json!("not hex")),
             (
                 json!("$bit(55)"),
                 json!("80000000000000"),
@@ -672,6 +767,74 @@ mod tests {
             assert!(
                 check(pattern.clone(), wrong.clone()).is_err(),
                 "{pattern} matched {wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_number_is_held_against_an_earlier_one() {
+        let mut bindings = Bindings::new();
+        bindings.bind(
+            "before",
+            json!([{"msat": "500"}, {"msat": u64::MAX.to_string(), "name": "x"}]),
+        );
+        let check = |pattern: &str, got: Value| {
+            let pattern = Pattern::compile(&json!(pattern)).unwrap();
+            pattern.matches(&got, &bindings).map_err(|m| m.to_string())
+        };
+        check("$plus($before.0.msat, 50)", json!("550")).unwrap();
+        check("$plus($before.0.msat, 0)", json!(500)).unwrap();
+        check("$plus($before.0.msat, 10, 20)", json!("510")).unwrap();
+        check("$plus($before.0.msat, 10, 20)", json!("520")).unwrap();
+        check("$minus($before.0.msat, 10, 20)", json!("480")).unwrap();
+        check("$minus($before.0.msat, 10, 20)", json!("490")).unwrap();
+        check("$minus($before.0.msat, 10, 600)", json!("0")).unwrap();
+        for (pattern, got, want) in [
+            ("$plus($before.0.msat, 50)", json!("551"), "not \"550\""),
+            (
+                "$plus($before.0.msat, 10, 20)",
+                json!("509"),
+                "$between(510, 520)",
+            ),
+            (
+                "$plus($before.0.msat, 10, 20)",
+                json!("521"),
+                "$between(510, 520)",
+            ),
+            (
+                "$minus($before.0.msat, 10, 20)",
+                json!("491"),
+                "$between(480, 490)",
+            ),
+            (
+                "$minus($before.0.msat, 10, 20)",
+                json!("479"),
+                "$between(480, 490)",
+            ),
+            ("$minus($before.0.msat, 501)", json!("0"), "$minus("),
+            ("$plus($before.1.msat, 1)", json!("0"), "$plus("),
+            ("$plus($before.1.name, 1)", json!("1"), "$plus("),
+            ("$plus($later.msat, 1)", json!("1"), "$plus("),
+            ("$plus($before.0.msat, 1)", json!({}), "not \"501\""),
+        ] {
+            let error = check(pattern, got).unwrap_err();
+            assert!(error.contains(want), "{pattern}: {error}");
+        }
+        for wrong in [
+            "$plus",
+            "$minus",
+            "$plus()",
+            "$plus($before)",
+            "$plus(before, 1)",
+            "$plus($before, -1)",
+            "$minus($before, 2, 1)",
+            "$plus($before, 1, 2, 3)",
+        ] {
+            let error = Pattern::compile(&json!(wrong)).unwrap_err();
+            let help = error.help.unwrap_or_default();
+            assert!(
+                help.contains("$before.0.outbound_msat, 5)"),
+                "{wrong}: {help}"
             );
         }
     }
@@ -707,6 +870,7 @@ mod tests {
             json!("$between(9, 1)"),
             json!("$any()"),
             json!("$bit(-1)"),
+            json!("$unset(-1)"),
             json!("$between(1, 2"),
             json!("$"),
             json!("$absent"),

@@ -18,6 +18,7 @@
 //! `input.receipt.received_msat` (a record of a keysend proof).
 
 mod layout;
+mod resign;
 
 use crate::bindings::short;
 use lnconform_protocol::params::{hex, hex_bytes};
@@ -170,13 +171,20 @@ impl std::fmt::Debug for Codecs {
 }
 
 impl Codecs {
-    /// Those of this crate: [`Bolt12String`], the records of a keysend proof, and [`Tlv`].
+    /// Those of this crate: [`Bolt12String`], the records of keysend proofs and of tunnelled AMP
+    /// payments, and [`Tlv`]; signers for the messages of BOLT 12.
     pub fn standard() -> Self {
         let mut codecs = Self::default();
         codecs.register(Bolt12String);
         codecs.register(layout::REQUEST);
         codecs.register(layout::RECEIPT);
+        codecs.register(layout::AMP_RECEIPT);
+        codecs.register(layout::ASSIGNMENT);
+        codecs.register(layout::POOL_HEADER);
         codecs.register(Tlv);
+        for operation in resign::OPERATIONS {
+            codecs.register_resign(operation, move |input| resign::messages(operation, input));
+        }
         codecs
     }
 
@@ -268,7 +276,8 @@ pub(crate) fn holds_decimal(field: &str) -> bool {
         "payment_time",
         "settled_time",
     ];
-    NAMES.contains(&field) || field.ends_with("_msat")
+    // The base fee of a channel or path has 32 bits.
+    NAMES.contains(&field) || field.ends_with("_msat") && field != "fee_base_msat"
 }
 
 fn kind_of(field: &str, in_record: bool, text: &str) -> Text {

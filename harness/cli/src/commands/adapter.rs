@@ -4,14 +4,16 @@ use crate::failure::{Done, Failure, print};
 use lnconform_adapters::check;
 use lnconform_adapters::registry::{BUILTINS, nearest, resolve_check};
 use lnconform_engine::run::exit;
-use lnconform_regtest::provision::{self, Lookup, Provisioner};
+use lnconform_regtest::provision::{self, Lookup, ProgramError, Provisioner};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Is a built-in adapter on standard input and output.
 pub fn be(name: &str, rest: &[String]) -> Done {
-    let ended = match name {
+    ended(match name {
         "reference" => lnconform_adapter_reference::run(rest),
         "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
+        "lnd" => return lnd(rest),
         "draft-py" => return installed(name, rest),
         _ => {
             let names = BUILTINS
@@ -25,13 +27,28 @@ pub fn be(name: &str, rest: &[String]) -> Done {
                 near.unwrap_or_default()
             )));
         }
-    };
+    })
+}
+
+/// How an adapter ended.
+fn ended(ended: std::io::Result<()>) -> Done {
     match ended {
         Ok(()) => Ok(exit::OK),
         Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => Err(Failure::usage(e)),
         // The harness has gone away: nobody is left to tell.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(exit::OK),
         Err(e) => Err(Failure::environment(e)),
+    }
+}
+
+/// The version of what is built into this binary; `None` for anybody else.
+pub fn version(name: &str) -> Option<&'static str> {
+    match name {
+        "reference" => Some(lnconform_adapter_reference::VERSION),
+        "ldk-0.2" => Some(lnconform_adapter_ldk::ldk02::VERSION),
+        "ldk-0.3" => Some(lnconform_adapter_ldk::ldk03::VERSION),
+        "ldk-node" => Some(lnconform_adapter_ldk::node::VERSION),
+        _ => None,
     }
 }
 
@@ -59,6 +76,49 @@ fn installed(name: &str, rest: &[String]) -> Done {
         let code = status.code().and_then(|c| u8::try_from(c).ok());
         Ok(code.unwrap_or(exit::HARNESS))
     }
+}
+
+/// Options of the LND adapter, each with a value: which version, or where the programs are. The
+/// harness gives the paths, since an adapter's environment lacks the variables that lead to them;
+/// whoever starts it by hand need not.
+fn lnd(rest: &[String]) -> Done {
+    let (mut version, mut lnd, mut codec) = (None, None, None);
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        let place = match word.as_str() {
+            "--version" => &mut version,
+            "--lnd" => &mut lnd,
+            "--lnd-codec" => &mut codec,
+            other => {
+                return Err(Failure::usage(format!(
+                    "adapter lnd has no option {other}; it has --version VERSION, --lnd PATH and --lnd-codec PATH"
+                )));
+            }
+        };
+        *place = Some(
+            words
+                .next()
+                .ok_or_else(|| Failure::usage(format!("adapter lnd: {word} needs a value")))?,
+        );
+    }
+    let path = |given: Option<&String>, name: &str| match given {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => {
+            let spec = match version {
+                Some(version) => format!("{name}@{version}"),
+                None => name.to_owned(),
+            };
+            match provision::find(&spec).map_err(|e| match e {
+                ProgramError::NoSuchVersion { .. } => Failure::usage(e),
+                other => Failure::environment(other),
+            })? {
+                Lookup::Found(found) => Ok(found.path),
+                Lookup::Missing(missing) => Err(Failure::environment(missing)),
+            }
+        }
+    };
+    let (lnd, codec) = (path(lnd, "lnd")?, path(codec, "lnd-codec")?);
+    ended(lnconform_adapter_lnd::serve_stdio(&lnd, Some(&codec)))
 }
 
 /// Tests an adapter against the protocol, a verdict a line.

@@ -5,7 +5,9 @@ use crate::failure::{Done, Failure, print, print_json};
 use crate::guard::{Guard, draw_id};
 use crate::world::participants;
 use lnconform_adapters::Limits;
-use lnconform_regtest::provision::{self, ProgramError, ProvisionError};
+use lnconform_regtest::provision::{
+    self, Found, Lookup, ProgramError, ProvisionError, Provisioner,
+};
 use lnconform_report::Progress;
 use serde_json::json;
 use std::time::Instant;
@@ -24,29 +26,39 @@ pub fn install(args: &InstallArgs) -> Done {
         let found =
             provision::install(name, args.apt, &mut |p| lines.tell(&p)).map_err(|e| match e {
                 // The version table has no such thing.
-                ProvisionError::NoSuchVersion { .. }
-                | ProvisionError::Program(ProgramError::Unknown { .. }) => Failure::usage(e),
+                ProvisionError::Program(
+                    ProgramError::Unknown { .. } | ProgramError::NoSuchVersion { .. },
+                ) => Failure::usage(e),
                 other => Failure::environment(other),
             })?;
-        print(format!(
-            "{} {} at {} ({})",
-            found.name,
-            found.version,
-            found.path.display(),
-            found.from
-        ));
+        let show = |found: &Found| {
+            print(format!(
+                "{} {} at {} ({})",
+                found.name,
+                found.label,
+                found.path.display(),
+                found.from
+            ));
+        };
+        show(&found);
+        let host = Provisioner::from_env();
+        for follower in host.followers(&found) {
+            if let Ok(Lookup::Found(found)) = host.find(&follower) {
+                show(&found);
+            }
+        }
     }
     Ok(0)
 }
 
 /// Installs those of `names` that are missing, for a run with `--install`, and returns those for
 /// which that failed, each with the reason. Whether the run fails for it is for the run to say.
-pub fn before(names: &[&'static str]) -> Vec<(&'static str, String)> {
+pub fn before(names: &[String]) -> Vec<(String, String)> {
     let mut failed = Vec::new();
-    for &name in names {
+    for name in names {
         let mut lines = Lines::with(Progress::new(0));
         if let Err(error) = provision::install(name, true, &mut |p| lines.tell(&p)) {
-            failed.push((name, error.to_string()));
+            failed.push((name.clone(), error.to_string()));
         }
     }
     failed
@@ -90,6 +102,27 @@ impl Lines {
     }
 }
 
+/// Programs that were found and do not go with the bitcoind that was found.
+fn incompatible(programs: &[provision::Doctor]) -> Vec<String> {
+    let version = |d: &provision::Doctor| provision::parse_version(d.version.as_deref()?);
+    let chain = programs
+        .iter()
+        .find(|d| d.name == "bitcoind")
+        .and_then(version);
+    let Some(chain) = chain else {
+        return Vec::new();
+    };
+    let host = Provisioner::from_env();
+    programs
+        .iter()
+        .filter_map(|d| {
+            let name = d.name.split('@').next()?;
+            let fits = host.compatible(name, &version(d)?, "bitcoind", &chain);
+            fits.err().map(|e| e.to_string())
+        })
+        .collect()
+}
+
 /// Shows what is here and what is missing.
 pub fn doctor(args: &DoctorArgs) -> Done {
     let programs = provision::doctor();
@@ -104,6 +137,7 @@ pub fn doctor(args: &DoctorArgs) -> Done {
         .iter()
         .filter(|d| !d.found && d.problems.is_empty());
     problems.extend(absent.map(|d| format!("{} is not installed: type `{}`", d.name, d.install)));
+    problems.extend(incompatible(&programs));
     if let Ok(ledger) =
         lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(""))
     {
@@ -147,11 +181,9 @@ pub fn doctor(args: &DoctorArgs) -> Done {
     for program in &programs {
         match (&program.version, &program.path) {
             (Some(version), Some(path)) => {
-                print(format!(
-                    "{:<12} {version} at {}",
-                    program.name,
-                    path.display()
-                ));
+                // The version stands beside it.
+                let name = program.name.split('@').next().unwrap_or_default();
+                print(format!("{name:<12} {version} at {}", path.display()));
             }
             _ => print(format!(
                 "{:<12} not installed: {}",

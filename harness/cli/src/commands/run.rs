@@ -7,7 +7,7 @@ use crate::failure::{Done, Failure, note};
 use crate::guard::{Guard, draw, draw_id};
 use crate::world::{Keywords, World, merge, needs, oracle, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
-use lnconform_adapters::registry::builtin;
+use lnconform_adapters::registry::resolve;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
 use lnconform_engine::record::{Record, Run, Summary};
@@ -53,9 +53,8 @@ pub fn run(args: &RunArgs) -> Done {
     let mut people = participants(&select, &id, seed, &limits, !args.dry_run)?;
     for person in people.iter_mut().filter(|p| p.unavailable.is_some()) {
         // `--install` requires what it installs.
-        let name = person.name.split('@').next().unwrap_or_default();
-        let needs = builtin(name).map_or(&[][..], |b| b.needs);
-        if let Some((_, why)) = uninstalled.iter().find(|(entry, _)| needs.contains(entry)) {
+        let needs = resolve(&person.name).map_or_else(|_| Vec::new(), |r| r.needs());
+        if let Some((_, why)) = uninstalled.iter().find(|(spec, _)| needs.contains(spec)) {
             person.unavailable = Some(why.clone());
             person.named = true;
         }
@@ -130,6 +129,7 @@ pub fn run(args: &RunArgs) -> Done {
         fail_fast: args.fail_fast,
         jobs: args.jobs as usize,
         keep: args.keep,
+        fresh_clusters: args.fresh_clusters,
         limits,
         run_dir,
         evidence: evidence(&args.results, &id),

@@ -4,7 +4,7 @@ use super::Whole;
 use crate::bindings::{RESERVED, RUN_FIELDS, Reference, is_name};
 use crate::case::{Codec, Expect, RoleChoice, Scenario, Step};
 use crate::expect::{self, Fault};
-use crate::file::{self, StepFile};
+use crate::file::{self, Sharing, StepFile};
 use crate::matchers::Pattern;
 use lnconform_yaml::suggest;
 use serde_json::Value;
@@ -13,7 +13,16 @@ use std::collections::BTreeSet;
 /// Operations that the harness itself does, on `chain`.
 const CHAIN_OPERATIONS: [&str; 1] = ["chain.mine"];
 /// Operations that the harness itself does, on `harness`.
-const HARNESS_OPERATIONS: [&str; 3] = ["file.write", "file.read", "values.keep"];
+const HARNESS_OPERATIONS: [&str; 8] = [
+    "file.write",
+    "file.read",
+    "values.keep",
+    "bytes.xor",
+    "lnurl.metadata",
+    "lnurl.serve",
+    "lnurl.fetch",
+    "lnurl.stop",
+];
 /// What a step may be done on beside a role. `codec` answers what an adapter answers, so that its
 /// operations are not known here.
 const NO_ROLES: [&str; 3] = ["chain", "codec", "harness"];
@@ -51,20 +60,38 @@ fn not_filled(path: &[&str]) -> Fault {
 
 /// The body of a scenario.
 pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault> {
-    let Some(topology) = whole.topology.clone() else {
+    let Some(mut topology) = whole.topology.clone() else {
         return Err(Fault::new(&[], "`topology` is missing").help("name a file of `topologies/`"));
     };
     if whole.steps.is_empty() {
         return Err(Fault::new(&["steps"], "a scenario needs a step"));
     }
-    let roles: Vec<&str> = topology.nodes.keys().map(String::as_str).collect();
+    let names: Vec<String> = topology.nodes.keys().cloned().collect();
+    let roles: Vec<&str> = names.iter().map(String::as_str).collect();
+    let is_role = |role: &str, path: &[&str]| {
+        if roles.contains(&role) {
+            return Ok(());
+        }
+        let fault = Fault::new(
+            path,
+            format!("the topology {} has no role `{role}`", topology.name),
+        );
+        Err(fault.help(did_you_mean(role, &roles)))
+    };
     for role in whole.roles.keys() {
-        if !roles.contains(&role.as_str()) {
-            let fault = Fault::new(
-                &["roles", role],
-                format!("the topology {} has no role `{role}`", topology.name),
-            );
-            return Err(fault.help(did_you_mean(role, &roles)));
+        is_role(role, &["roles", role])?;
+    }
+    for role in whole.options.keys() {
+        is_role(role, &["options", role])?;
+    }
+    for (i, need) in whole.needs.iter().enumerate() {
+        if let Some((role, _)) = need.split_once(':') {
+            is_role(role.trim(), &["needs", &i.to_string()])?;
+        }
+    }
+    for (role, options) in &whole.options {
+        if let Some(node) = topology.nodes.get_mut(role) {
+            node.options.extend(options.clone());
         }
     }
     let mut known: BTreeSet<String> = roles.iter().map(|r| (*r).to_owned()).collect();
@@ -94,11 +121,28 @@ pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault>
             )
         })
         .collect();
+    let own_cluster = whole.cluster == Some(Sharing::Own) || disturbs(&steps);
     Ok(Scenario {
         topology,
         roles: choices,
         steps,
+        own_cluster,
     })
+}
+
+/// Whether the steps leave a node otherwise than they found it: stopped or started anew, or with
+/// an interception that is still on.
+fn disturbs(steps: &[Step]) -> bool {
+    let restarts = |s: &Step| matches!(s.operation.as_str(), "node.start" | "node.stop");
+    let mut intercepting = BTreeSet::new();
+    for step in steps.iter().filter(|s| s.operation == "htlc.intercept") {
+        if step.with["on"] == Value::Bool(false) {
+            intercepting.remove(&step.on);
+        } else {
+            intercepting.insert(&step.on);
+        }
+    }
+    !intercepting.is_empty() || steps.iter().any(restarts)
 }
 
 fn did_you_mean(word: &str, candidates: &[&str]) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::case::Scenario;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -387,6 +388,8 @@ fn each_mistake_has_its_message() {
         scenario("deadline: 15s", "until: true"),
         scenario("name: paid", "name: Paid It"),
         scenario("amount_msat: \"1\"", "amount_msat: 1"),
+        format!("{CODEC}cluster: own\n"),
+        format!("{CODEC}options: {{a: {{}}}}\n"),
         "steps: 5\n".to_owned(),
         String::new(),
     ];
@@ -460,6 +463,89 @@ fn a_step_may_be_done_by_a_codec_or_by_the_harness() {
         let problem = step(wrong).unwrap_err();
         assert!(problem.contains(said), "{wrong}: {problem}");
     }
+}
+
+fn scenario_of(text: &str) -> Result<Scenario, String> {
+    load(&[("s.yaml", text), ("topologies/pair.yaml", PAIR)])
+        .map(|set| match &set.cases[0].body {
+            Body::Scenario(s) => s.clone(),
+            Body::Codec(_) => panic!("a codec vector"),
+        })
+        .map_err(|problems| problems.join("\n"))
+}
+
+#[test]
+fn options_of_a_scenario_go_over_those_of_its_topology() {
+    let pair = PAIR.replace("payee: {}", "payee: {options: {a: 1, b: x}}");
+    let child =
+        "description: d\ncovers: [known/a]\nextends: s\noptions: {payee: {b: y, c: true}}\n";
+    let set = load(&[
+        (
+            "s.yaml",
+            &format!("{SCENARIO}options: {{payer: {{d: 2}}}}\n"),
+        ),
+        ("t.yaml", child),
+        ("topologies/pair.yaml", &pair),
+    ])
+    .unwrap();
+    let options = |id: &str, role: &str| match &set.get(id).unwrap().body {
+        Body::Scenario(s) => json!(s.topology.nodes[role].options),
+        Body::Codec(_) => panic!("a codec vector"),
+    };
+    assert_eq!(options("s", "payee"), json!({"a": 1, "b": "x"}));
+    assert_eq!(options("s", "payer"), json!({"d": 2}));
+    assert_eq!(options("t", "payee"), json!({"a": 1, "b": "y", "c": true}));
+    assert_eq!(options("t", "payer"), json!({"d": 2}));
+    for (wrong, said) in [
+        ("{paye: {a: 1}}", "did you mean `payee`?"),
+        ("{payee: {forwards: true}}", "write `forwards` beside"),
+        ("{payee: {announce: true}}", "write `announced` beside"),
+        ("{payee: {a: $payer.node_id}}", "an option is literal"),
+        ("{payee: {a: 4294967296}}", "quote it"),
+    ] {
+        let problem = scenario_of(&format!("{SCENARIO}options: {wrong}\n")).unwrap_err();
+        assert!(problem.contains(said), "{wrong}: {problem}");
+    }
+    let problem = load(&[(
+        "topologies/pair.yaml",
+        &PAIR.replace("payee: {}", "payee: {options: {forwards: true}}"),
+    )])
+    .unwrap_err();
+    assert!(
+        problem[0].contains("write `forwards` beside"),
+        "{problem:?}"
+    );
+}
+
+#[test]
+fn who_disturbs_others_has_a_cluster_for_itself() {
+    let own = |text: &str| scenario_of(text).unwrap().own_cluster;
+    let step = |text: &str| own(&format!("{SCENARIO}{text}"));
+    let intercept = |on: &str, role: &str| {
+        format!("  - {{on: {role}, do: htlc.intercept, with: {{on: {on}}}}}\n")
+    };
+    assert!(!own(SCENARIO));
+    assert!(!step("cluster: shared\n"));
+    assert!(step("cluster: own\n"));
+    assert!(step("  - {on: payee, do: node.stop, with: {how: kill}}\n"));
+    assert!(step("  - {on: payee, do: node.start}\n"));
+    assert!(step(&intercept("true", "payee")));
+    assert!(!step(
+        &(intercept("true", "payee") + &intercept("false", "payee"))
+    ));
+    assert!(step(
+        &(intercept("true", "payee") + &intercept("false", "payer"))
+    ));
+    assert!(scenario_of(&format!("{SCENARIO}cluster: mine\n")).is_err());
+}
+
+#[test]
+fn a_need_may_be_that_of_one_role() {
+    let needs = |needs: &str| scenario_of(&format!("{SCENARIO}needs: [\"{needs}\"]\n"));
+    needs("amp/lnd").unwrap();
+    needs("payee: amp/lnd").unwrap();
+    let problem = needs("paye: amp/lnd").unwrap_err();
+    assert!(problem.contains("did you mean `payee`?"), "{problem}");
 }
 
 #[test]

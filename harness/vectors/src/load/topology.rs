@@ -2,8 +2,9 @@
 
 use crate::bindings::{RESERVED, is_name};
 use crate::case::Topology;
-use crate::expect::Fault;
+use crate::expect::{self, Fault};
 use lnconform_yaml::suggest;
+use serde_json::{Map, Value};
 
 /// That roles exist and amounts fit.
 pub(super) fn check(topology: &Topology) -> Result<(), Fault> {
@@ -28,6 +29,9 @@ pub(super) fn check(topology: &Topology) -> Result<(), Fault> {
             )
             .help("use letters, digits, `-` and `_`, and none of the matchers' names"));
         }
+    }
+    for (name, node) in &topology.nodes {
+        options(&node.options).map_err(|f| f.below(&["nodes", name, "options"]))?;
     }
     if topology.nodes.is_empty() {
         return Err(Fault::new(&["nodes"], "a topology needs a node"));
@@ -72,6 +76,31 @@ pub(super) fn check(topology: &Topology) -> Result<(), Fault> {
                 format!("there is no condition `{condition}`"),
             )
             .help(format!("conditions: {}", READY.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+/// That options of a node are literal, and none that the topology itself decides.
+pub(super) fn options(options: &Map<String, Value>) -> Result<(), Fault> {
+    for (name, value) in options {
+        let own = match name.as_str() {
+            "forwards" => Some("forwards"),
+            "announce" => Some("announced"),
+            _ => None,
+        };
+        if let Some(key) = own {
+            return Err(
+                Fault::new(&[name], format!("`{name}` is not set among the options"))
+                    .help(format!("write `{key}` beside `options`, in the topology")),
+            );
+        }
+        expect::numbers(value, name).map_err(|f| f.below(&[name]))?;
+        if value.as_str().is_some_and(|text| text.starts_with('$')) {
+            return Err(Fault::new(
+                &[name],
+                "an option is literal: nothing is bound before the nodes start",
+            ));
         }
     }
     Ok(())

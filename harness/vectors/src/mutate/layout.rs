@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 enum Shown {
     /// A number of one byte.
     Number,
+    /// A number of four bytes.
+    Word,
     /// Eight bytes as a decimal string.
     Decimal,
     /// So many bytes.
@@ -17,7 +19,7 @@ enum Shown {
     Rest,
 }
 
-use Shown::{Bytes, Decimal, Number, Rest};
+use Shown::{Bytes, Decimal, Number, Rest, Word};
 
 /// A record whose fields have fixed places.
 pub struct Layout {
@@ -55,6 +57,49 @@ pub const RECEIPT: Layout = Layout {
     ],
 };
 
+/// The receipt of a tunnelled AMP payment.
+pub const AMP_RECEIPT: Layout = Layout {
+    name: "AMP receipt",
+    lengths: &[177],
+    fields: &[
+        ("version", Number),
+        ("set_id", Bytes(32)),
+        ("root_hash", Bytes(32)),
+        ("set_digest", Bytes(32)),
+        ("received_msat", Decimal),
+        ("settled_time", Decimal),
+        ("signature", Rest),
+    ],
+};
+
+/// The assignment of a pool's entry to a payment.
+pub const ASSIGNMENT: Layout = Layout {
+    name: "assignment",
+    lengths: &[101],
+    fields: &[
+        ("version", Number),
+        ("root", Bytes(32)),
+        ("index", Word),
+        ("signature", Rest),
+    ],
+};
+
+/// The header of a pool of payment hashes.
+pub const POOL_HEADER: Layout = Layout {
+    name: "pool header",
+    lengths: &[175],
+    fields: &[
+        ("version", Number),
+        ("chain_hash", Bytes(32)),
+        ("recipient_id", Bytes(33)),
+        ("payment_addr", Bytes(32)),
+        ("lsp_id", Bytes(33)),
+        ("expiry", Decimal),
+        ("count", Word),
+        ("root", Bytes(32)),
+    ],
+};
+
 impl FieldCodec for Layout {
     fn name(&self) -> &'static str {
         self.name
@@ -76,6 +121,7 @@ impl FieldCodec for Layout {
         for (name, shown) in self.fields {
             let length = match shown {
                 Number => 1,
+                Word => 4,
                 Decimal => 8,
                 Bytes(n) => *n,
                 Rest => left.len(),
@@ -86,7 +132,7 @@ impl FieldCodec for Layout {
             left = rest;
             let number = || field.iter().fold(0, |n, b| n << 8 | u64::from(*b));
             let value = match shown {
-                Number => json!(number()),
+                Number | Word => json!(number()),
                 Decimal => json!(number().to_string()),
                 Bytes(_) | Rest => json!(hex(field)),
             };
@@ -109,6 +155,13 @@ impl FieldCodec for Layout {
                         .as_u64()
                         .and_then(|n| u8::try_from(n).ok())
                         .ok_or_else(unfit)?,
+                ),
+                Word => bytes.extend(
+                    value
+                        .as_u64()
+                        .and_then(|n| u32::try_from(n).ok())
+                        .ok_or_else(unfit)?
+                        .to_be_bytes(),
                 ),
                 Decimal => bytes.extend(
                     value
@@ -169,6 +222,33 @@ mod tests {
             Ok(hex(&zero[..106]))
         );
         assert!(mutate("receipt", &[0; 115], "signature", json!({"flip": 519})).is_ok());
+    }
+
+    #[test]
+    fn those_of_a_tunnelled_payment_too() {
+        let changed = |length, inner, change, place: usize, byte: u8| {
+            let mut bytes = vec![0; length];
+            let got = mutate("bytes", &bytes, inner, change);
+            bytes[place] = byte;
+            assert_eq!(got, Ok(hex(&bytes)), "{inner} of {length} bytes");
+        };
+        changed(177, "set_id", json!({"flip": 0}), 32, 1);
+        changed(177, "root_hash", json!({"flip": 0}), 64, 1);
+        changed(177, "set_digest", json!({"flip": 0}), 96, 1);
+        changed(177, "received_msat", json!("+1"), 104, 1);
+        changed(177, "settled_time", json!("+1"), 112, 1);
+        changed(177, "signature", json!({"flip": 511}), 113, 128);
+        changed(101, "root", json!({"flip": 0}), 32, 1);
+        changed(101, "index", json!("+16777216"), 33, 1);
+        changed(101, "signature", json!({"flip": 0}), 100, 1);
+        changed(175, "chain_hash", json!({"flip": 0}), 32, 1);
+        changed(175, "recipient_id", json!({"flip": 0}), 65, 1);
+        changed(175, "payment_addr", json!({"flip": 0}), 97, 1);
+        changed(175, "lsp_id", json!({"flip": 0}), 130, 1);
+        changed(175, "expiry", json!("+1"), 138, 1);
+        changed(175, "count", json!("+1"), 142, 1);
+        changed(175, "root", json!({"flip": 0}), 174, 1);
+        assert!(mutate("bytes", &[0; 101], "index", json!(4_294_967_296_u64)).is_err());
     }
 
     #[test]

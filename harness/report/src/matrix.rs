@@ -1,0 +1,239 @@
+//! Who did what with whom: the scenarios of a folder against the choices of implementations for
+//! their roles.
+
+use crate::style::{Paint, Style};
+use crate::text::{clean, cut};
+use lnconform_engine::record::{Check, Outcome};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Cells that are kept; what comes after them is counted, but not in the matrix.
+const KEPT: usize = 10_000;
+
+/// What came of a scenario with one choice of implementations: the worst of its checks, in the
+/// order of what a reader has to know first. What follows a failure in a scenario is not reached,
+/// so that a failure goes before what did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cell {
+    Passed,
+    NotApplicable,
+    NotRun,
+    Unsupported,
+    Warned,
+    Known,
+    /// Somebody who was asked for by name is missing.
+    Missing,
+    Unexpected,
+}
+
+impl Cell {
+    fn of(check: &Check) -> Self {
+        match check.outcome {
+            Outcome::CouldNotRun if !check.expected => Cell::Missing,
+            _ if !check.expected => Cell::Unexpected,
+            Outcome::Passed => Cell::Passed,
+            Outcome::Failed if check.warning => Cell::Warned,
+            Outcome::Failed => Cell::Known,
+            Outcome::Unsupported => Cell::Unsupported,
+            Outcome::NotApplicable => Cell::NotApplicable,
+            Outcome::CouldNotRun => Cell::NotRun,
+        }
+    }
+
+    /// The words of the table of counts; only what is unexpected is shouted.
+    fn word(self) -> &'static str {
+        match self {
+            Cell::Passed => "passed",
+            Cell::NotApplicable => "n/a",
+            Cell::NotRun => "not run",
+            Cell::Unsupported => "unsupported",
+            Cell::Warned => "warned",
+            Cell::Known => "known",
+            Cell::Missing => "NOT RUN",
+            Cell::Unexpected => "UNEXPECTED",
+        }
+    }
+}
+
+/// Scenarios of one folder that have the same roles.
+#[derive(Clone, Debug, Default)]
+struct Table {
+    /// Implementations, in the order of the roles, to scenario and cell.
+    rows: BTreeMap<Vec<String>, BTreeMap<String, Cell>>,
+}
+
+/// The tables of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Matrix {
+    /// By folder, and by roles from the payer to the payee.
+    tables: BTreeMap<(String, Vec<String>), Table>,
+    cells: usize,
+}
+
+impl Matrix {
+    /// Takes a check; one without roles is left alone.
+    pub(crate) fn add(&mut self, check: &Check) {
+        let Some(roles) = &check.roles else { return };
+        let id = check.id.split('#').next().unwrap_or_default();
+        // A matrix' value may hold a slash.
+        let path = id.split('?').next().unwrap_or_default();
+        let (folder, name) = match path.rfind('/') {
+            Some(at) => (&id[..at], &id[at + 1..]),
+            None => ("", id),
+        };
+        let mut people: Vec<(&String, &String)> = roles.iter().collect();
+        people.sort_by_key(|(role, _)| (rank(role), *role));
+        let (roles, who): (Vec<String>, Vec<String>) = people
+            .into_iter()
+            .map(|(role, who)| (role.clone(), who.clone()))
+            .unzip();
+        let full = self.cells >= KEPT;
+        let table = self.tables.entry((folder.to_owned(), roles)).or_default();
+        let row = table.rows.entry(who).or_default();
+        let cell = Cell::of(check);
+        match row.get_mut(name) {
+            Some(known) => *known = cell.max(*known),
+            None if full => {}
+            None => {
+                row.insert(name.to_owned(), cell);
+                self.cells += 1;
+            }
+        }
+    }
+
+    /// The tables in which there is something to compare: those with more than one choice of
+    /// implementations. No cell is empty: `-` is a choice that the scenario does not allow.
+    pub(crate) fn text(&self, style: Style) -> String {
+        let mut text = String::new();
+        for ((folder, roles), table) in self.tables.iter().filter(|(_, t)| t.rows.len() > 1) {
+            let names: Vec<&str> = {
+                let all = table.rows.values().flat_map(BTreeMap::keys);
+                let all: std::collections::BTreeSet<&str> = all.map(String::as_str).collect();
+                all.into_iter().collect()
+            };
+            let heading = format!("{folder}/, by who takes each role");
+            let heading = cut(&clean(&heading), style.width).into_owned();
+            let _ = writeln!(text, "{}", style.paint(Paint::Strong, &heading));
+            table.write(&mut text, style, roles, &names);
+        }
+        text
+    }
+}
+
+/// The payer first and the payee last, as money goes.
+fn rank(role: &str) -> u8 {
+    match role {
+        "payer" => 0,
+        "payee" => 2,
+        _ => 1,
+    }
+}
+
+/// A column: its heading, and its cells from above.
+struct Column {
+    head: String,
+    cells: Vec<(String, Option<Paint>)>,
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|(text, _)| text.chars().count());
+        cells
+            .chain([self.head.chars().count()])
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+impl Table {
+    fn write(&self, text: &mut String, style: Style, roles: &[String], names: &[&str]) {
+        let shown = |text: &str| cut(&clean(text), 24).into_owned();
+        let who = |place: usize| {
+            let of_row =
+                |who: &Vec<String>| (who.get(place).map_or(String::new(), |w| shown(w)), None);
+            self.rows.keys().map(of_row).collect()
+        };
+        let left: Vec<Column> = roles
+            .iter()
+            .enumerate()
+            .map(|(place, role)| Column {
+                head: shown(role),
+                cells: who(place),
+            })
+            .collect();
+        let scenario = |name: &str, head: String| Column {
+            head,
+            cells: self
+                .rows
+                .values()
+                .map(|row| match row.get(name) {
+                    None => ("-".to_owned(), None),
+                    Some(cell) => {
+                        let paint = match cell {
+                            Cell::Unexpected | Cell::Missing => Some(Paint::Bad),
+                            Cell::Known | Cell::Warned => Some(Paint::Warn),
+                            _ => None,
+                        };
+                        (cell.word().to_owned(), paint)
+                    }
+                })
+                .collect(),
+        };
+        let width = |columns: &[Column]| columns.iter().map(|c| c.width() + 2).sum::<usize>();
+        let named: Vec<Column> = names.iter().map(|n| scenario(n, shown(n))).collect();
+        if width(&left) + width(&named) <= style.width {
+            return lines(text, style, &left, &named);
+        }
+        // Numbers for names: what they stand for is told first.
+        let numbered = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| format!("{}={}", i + 1, clean(name)));
+        let list = numbered.collect::<Vec<_>>().join(", ");
+        for line in crate::text::wrap(&list, style.width.saturating_sub(2).max(20), usize::MAX) {
+            let _ = writeln!(text, "  {line}");
+        }
+        let mut columns: Vec<Column> = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let next = scenario(name, (i + 1).to_string());
+            if !columns.is_empty()
+                && width(&left) + width(&columns) + next.width() + 2 > style.width
+            {
+                lines(text, style, &left, &columns);
+                columns.clear();
+            }
+            columns.push(next);
+        }
+        lines(text, style, &left, &columns);
+    }
+}
+
+/// Writes columns beside each other.
+fn lines(text: &mut String, style: Style, left: &[Column], right: &[Column]) {
+    let columns: Vec<(&Column, usize)> = left.iter().chain(right).map(|c| (c, c.width())).collect();
+    let mut head = String::new();
+    for (column, width) in &columns {
+        let _ = write!(head, "  {:<width$}", column.head);
+    }
+    let _ = writeln!(text, "{}", style.paint(Paint::Faint, head.trim_end()));
+    let rows = left.first().map_or(0, |c| c.cells.len());
+    for row in 0..rows {
+        let mut line = String::new();
+        for (place, (column, width)) in columns.iter().enumerate() {
+            let Some((cell, paint)) = column.cells.get(row) else {
+                continue;
+            };
+            let pad = if place + 1 == columns.len() {
+                0
+            } else {
+                width - cell.chars().count()
+            };
+            let shown = match paint {
+                Some(paint) => style.paint(*paint, cell).to_string(),
+                None => cell.clone(),
+            };
+            let _ = write!(line, "  {shown}{}", " ".repeat(pad));
+        }
+        let _ = writeln!(text, "{line}");
+    }
+}
