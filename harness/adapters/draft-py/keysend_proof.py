@@ -7,16 +7,24 @@ seconds since 1970, everything that is hashed or signed is bytes.
 Section names in comments are those of the draft.
 """
 
-import hashlib
 import hmac
 import struct
 
-from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
+from coincurve import PrivateKey, PublicKey
 
-__version__ = "0.1.0"
+from common import (
+    ORDER,
+    Rules,
+    is_point,
+    is_x_only,
+    schnorr_sign,
+    schnorr_valid,
+    sha256,
+    tagged,
+    x_only_of,
+)
 
 RECEIPT_WANTED, PREIMAGE_BOUND = 1, 2
-ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 # Recipient: the default window on `payment_time`, in seconds.
 WINDOW_PAST, WINDOW_FUTURE = 604_800, 7_200
 
@@ -60,62 +68,10 @@ NOT_FEES = "What was paid in routing fees."
 NOT_IDENTITY = "Who stands behind the keys."
 
 
-class Refused(Exception):
-    """A rule of the draft that was broken. `kind`: `invalid` or `rejected`."""
-
-    def __init__(self, rule, message, kind="invalid"):
-        super().__init__(message)
-        self.rule, self.kind = "keysend-proof/" + rule, kind
-
-
-def refuse_if(broken, rule, message, kind="invalid"):
-    if broken:
-        raise Refused(rule, message, kind)
+refuse_if = Rules("keysend-proof").refuse_if
 
 
 # Keys and hashes.
-
-
-def tagged(tag, data):
-    """The tagged hash of BIP 340, 32 bytes."""
-    prefix = hashlib.sha256(tag.encode("ascii")).digest()
-    return hashlib.sha256(prefix + prefix + data).digest()
-
-
-def sha256(data):
-    return hashlib.sha256(data).digest()
-
-
-def is_point(data):
-    """Whether these are the 33 bytes of a compressed point of the curve."""
-    # The library would take uncompressed and hybrid points as well.
-    if len(data) != 33 or data[0] not in (2, 3):
-        return False
-    try:
-        PublicKey(data)
-    except ValueError:
-        return False
-    return True
-
-
-def is_x_only(data):
-    """Whether these are the 32 bytes of the x coordinate of a point."""
-    return len(data) == 32 and is_point(b"\x02" + data)
-
-
-def x_only_of(secret_key):
-    """The x-only public key of a secret key of 32 bytes; ValueError if it is none."""
-    return PrivateKey(secret_key).public_key.format()[1:]
-
-
-def schnorr_sign(secret_key, digest, aux):
-    return PrivateKey(secret_key).sign_schnorr(digest, aux)
-
-
-def schnorr_valid(x_only, digest, signature):
-    if not is_x_only(x_only) or len(signature) != 64:
-        return False
-    return PublicKeyXOnly(x_only).verify(signature, digest)
 
 
 def recoverable_sign(secret_key, digest):

@@ -39,7 +39,7 @@ pub const PREIMAGE_BOUND: u8 = 2;
 type Hash = [u8; 32];
 
 /// The tagged hash of BIP 340 over the parts in sequence.
-fn tagged(tag: &[u8], parts: &[&[u8]]) -> Hash {
+pub(crate) fn tagged(tag: &[u8], parts: &[&[u8]]) -> Hash {
     let tag = sha256(&[tag]);
     let mut all: Vec<&[u8]> = vec![&tag, &tag];
     all.extend_from_slice(parts);
@@ -47,7 +47,7 @@ fn tagged(tag: &[u8], parts: &[&[u8]]) -> Hash {
 }
 
 /// The first `N` bytes; what is missing counts as zero.
-fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(crate) fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut array = [0; N];
     let there = bytes.len().min(N);
     array[..there].copy_from_slice(&bytes[..there]);
@@ -55,9 +55,30 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
 }
 
 /// `N` bytes at `at`, of an array that is long enough.
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     padded(bytes.get(at..).unwrap_or_default())
 }
+
+/// The rules of one draft on the layout of a request, which the drafts share.
+pub(crate) struct RequestRules {
+    pub(crate) length: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) flags: &'static str,
+    pub(crate) payer_version: &'static str,
+    pub(crate) payer_flags: &'static str,
+    pub(crate) payer_amount: &'static str,
+    pub(crate) payer_key: &'static str,
+}
+
+const REQUEST_RULES: RequestRules = RequestRules {
+    length: rules::KSP_REQUEST_LENGTH,
+    version: rules::KSP_REQUEST_VERSION,
+    flags: rules::KSP_REQUEST_FLAGS,
+    payer_version: rules::KSP_PAYER_VERSION,
+    payer_flags: rules::KSP_PAYER_FLAGS,
+    payer_amount: rules::KSP_PAYER_AMOUNT_POSITIVE,
+    payer_key: rules::KSP_PAYER_KEY,
+};
 
 /// `ksp_request`: what the payer says about a payment.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,22 +106,27 @@ impl Request {
     /// # Errors
     /// Keysend proof, records: a length other than 114, a version other than 0, an unknown flag.
     pub fn decode(rules: &Rules, bytes: &[u8]) -> Result<Self, Violation> {
-        rules.check(
-            rules::KSP_REQUEST_LENGTH,
-            bytes.len() == REQUEST_LENGTH,
-            || {
-                format!(
-                    "the request has {} bytes, not {REQUEST_LENGTH}",
-                    bytes.len()
-                )
-            },
-        )?;
+        Self::decode_by(rules, &REQUEST_RULES, bytes)
+    }
+
+    /// Reads a request by the rules of one draft.
+    pub(crate) fn decode_by(
+        rules: &Rules,
+        ids: &RequestRules,
+        bytes: &[u8],
+    ) -> Result<Self, Violation> {
+        rules.check(ids.length, bytes.len() == REQUEST_LENGTH, || {
+            format!(
+                "the request has {} bytes, not {REQUEST_LENGTH}",
+                bytes.len()
+            )
+        })?;
         let bytes = Zeroizing::new(padded::<REQUEST_LENGTH>(bytes));
         let [version, flags] = field(&*bytes, 0);
-        rules.check(rules::KSP_REQUEST_VERSION, version == 0, || {
+        rules.check(ids.version, version == 0, || {
             format!("the request has version {version}, not 0")
         })?;
-        rules.check(rules::KSP_REQUEST_FLAGS, known_flags(flags), || {
+        rules.check(ids.flags, known_flags(flags), || {
             format!("the request has flags {flags:#04x}, of which 0x03 are known")
         })?;
         Ok(Self {
@@ -120,20 +146,26 @@ impl Request {
     /// Keysend proof, payer: a version other than 0, an unknown flag, an amount of 0, a key that
     /// is no x-only key.
     pub fn encode(&self, rules: &Rules) -> Result<Zeroizing<[u8; REQUEST_LENGTH]>, Violation> {
-        rules.check(rules::KSP_PAYER_VERSION, self.version == 0, || {
+        self.encode_by(rules, &REQUEST_RULES)
+    }
+
+    /// Writes a request by the rules of one draft.
+    pub(crate) fn encode_by(
+        &self,
+        rules: &Rules,
+        ids: &RequestRules,
+    ) -> Result<Zeroizing<[u8; REQUEST_LENGTH]>, Violation> {
+        rules.check(ids.payer_version, self.version == 0, || {
             format!("a request is written with version 0, not {}", self.version)
         })?;
-        rules.check(rules::KSP_PAYER_FLAGS, known_flags(self.flags), || {
+        rules.check(ids.payer_flags, known_flags(self.flags), || {
             format!("flags {:#04x} hold more than 0x03", self.flags)
         })?;
-        rules.at_least(
-            rules::KSP_PAYER_AMOUNT_POSITIVE,
-            self.amount_msat,
-            1,
-            || "the amount of a request is above 0 msat".into(),
-        )?;
+        rules.at_least(ids.payer_amount, self.amount_msat, 1, || {
+            "the amount of a request is above 0 msat".into()
+        })?;
         rules.check(
-            rules::KSP_PAYER_KEY,
+            ids.payer_key,
             bitcoin::secp256k1::XOnlyPublicKey::from_slice(&self.payer_key).is_ok(),
             || "the payer key is no x-only key of secp256k1".into(),
         )?;

@@ -5,6 +5,8 @@
 //! that defect: every function says what it does in that case, and none of them panics.
 
 pub mod amp;
+pub mod amp_ptlc;
+pub mod amp_tunnel;
 pub mod bech32;
 pub mod bigsize;
 pub mod blinding;
@@ -14,6 +16,7 @@ pub mod keys;
 pub mod keysend_proof;
 pub mod namespace;
 pub mod onion;
+pub mod payer_proof;
 pub mod point_lock;
 pub mod rules;
 pub mod tlv;

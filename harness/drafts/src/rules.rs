@@ -177,6 +177,214 @@ table! {
     /// BOLT 12, offer writer: without paths there is an issuer id.
     OFFER_WRITER_ISSUER_ID = "bolt12/offer/writer/issuer-id";
 
+    /// BOLT 12, invoice requests: the prefix is `lnr`.
+    INVREQ_PREFIX = "bolt12/invoice-request/prefix";
+    /// BOLT 12, invoice requests: one without an offer has neither an issuer id nor paths of one.
+    INVREQ_REFUND = "bolt12/invoice-request/refund";
+    /// BOLT 12, invoice request reader: there is an `invreq_payer_id`.
+    INVREQ_PAYER_ID = "bolt12/invoice-request/reader/payer-id";
+    /// BOLT 12, invoice request reader: there is an `invreq_metadata`.
+    INVREQ_METADATA = "bolt12/invoice-request/reader/metadata";
+    /// BOLT 12, invoice request reader: types lie in the ranges of requests.
+    INVREQ_TYPE_RANGE = "bolt12/invoice-request/reader/type-range", Bounded;
+    /// BOLT 12, invoice request reader: no unknown even feature.
+    INVREQ_FEATURES_UNKNOWN_EVEN = "bolt12/invoice-request/reader/features-unknown-even";
+    /// BOLT 12, invoice request reader: the payer signed it.
+    INVREQ_SIGNATURE = "bolt12/invoice-request/reader/signature";
+    /// BOLT 12, invoice request reader: no path to the payer is without hops.
+    INVREQ_PATH_HOPS = "bolt12/invoice-request/reader/path-hops", Bounded;
+    /// BOLT 12, invoice request reader: the offer's fields are a valid offer.
+    INVREQ_OFFER_VALID = "bolt12/invoice-request/reader/offer-valid";
+    /// BOLT 12, invoice request reader: that offer has not expired.
+    INVREQ_OFFER_UNEXPIRED = "bolt12/invoice-request/reader/offer-unexpired", Contextual, Bounded;
+    /// BOLT 12, invoice request reader: the offer's fields are those of an offer that was made.
+    INVREQ_OFFER_MATCH = "bolt12/invoice-request/reader/offer-match", Contextual;
+    /// BOLT 12, invoice request reader: with paths in the offer it comes along one of them.
+    INVREQ_VIA_OFFER_PATH = "bolt12/invoice-request/reader/via-offer-path", Contextual;
+    /// BOLT 12, invoice request reader: without paths in the offer it comes along none.
+    INVREQ_VIA_NO_PATH = "bolt12/invoice-request/reader/via-no-path", Contextual;
+    /// BOLT 12, invoice request reader: an earlier invoice answers a repeated request only.
+    INVREQ_PREVIOUS_INVOICE = "bolt12/invoice-request/reader/previous-invoice", Contextual;
+    /// BOLT 12, invoice request reader: an offer of several items wants a quantity.
+    INVREQ_QUANTITY_MISSING = "bolt12/invoice-request/reader/quantity-missing";
+    /// BOLT 12, invoice request reader: of a limited number of items at least one.
+    INVREQ_QUANTITY_ZERO = "bolt12/invoice-request/reader/quantity-zero", Bounded;
+    /// BOLT 12, invoice request reader: no more items than the limit.
+    INVREQ_QUANTITY_MAX = "bolt12/invoice-request/reader/quantity-max", Bounded;
+    /// BOLT 12, invoice request reader: an offer of single items takes no quantity.
+    INVREQ_QUANTITY_UNWANTED = "bolt12/invoice-request/reader/quantity-unwanted";
+    /// BOLT 12, invoice request reader: no less than the expected amount.
+    INVREQ_AMOUNT_LEAST = "bolt12/invoice-request/reader/amount-least", Bounded;
+    /// BOLT 12, invoice request reader: where the offer has no amount the request has one.
+    INVREQ_AMOUNT_MISSING = "bolt12/invoice-request/reader/amount-missing";
+    /// BOLT 12, invoice request reader: without an offer, no field that only an offer has.
+    INVREQ_REFUND_FIELDS = "bolt12/invoice-request/reader/refund-fields";
+    /// BOLT 12, invoice request reader: without an offer there is an `invreq_amount`.
+    INVREQ_REFUND_AMOUNT = "bolt12/invoice-request/reader/refund-amount";
+    /// BOLT 12, invoice request reader: the name and domain of BIP 353 hold few characters.
+    INVREQ_BIP_353_NAME = "bolt12/invoice-request/reader/bip-353-name";
+    /// BOLT 12, invoice request reader: without a chain, bitcoin must be supported.
+    INVREQ_CHAIN_BITCOIN = "bolt12/invoice-request/reader/chain-bitcoin", Contextual;
+    /// BOLT 12, invoice request reader: the chain must be supported.
+    INVREQ_CHAIN = "bolt12/invoice-request/reader/chain", Contextual;
+
+    /// BOLT 12, invoice request writer: every field of the offer is copied.
+    INVREQ_WRITER_COPY_OFFER = "bolt12/invoice-request/writer/copy-offer";
+    /// BOLT 12, invoice request writer: the chain is one of the offer's.
+    INVREQ_WRITER_CHAIN = "bolt12/invoice-request/writer/chain";
+    /// BOLT 12, invoice request writer: for an offer without chains it is bitcoin.
+    INVREQ_WRITER_CHAIN_BITCOIN = "bolt12/invoice-request/writer/chain-bitcoin";
+    /// BOLT 12, invoice request writer: signed with the payer id's key.
+    INVREQ_WRITER_SIGNATURE = "bolt12/invoice-request/writer/signature";
+    /// BOLT 12, invoice request writer: an offer without an amount needs one here.
+    INVREQ_WRITER_AMOUNT = "bolt12/invoice-request/writer/amount";
+    /// BOLT 12, invoice request writer: no less than the expected amount.
+    INVREQ_WRITER_AMOUNT_LEAST = "bolt12/invoice-request/writer/amount-least", Bounded;
+    /// BOLT 12, invoice request writer: there is a payer id.
+    INVREQ_WRITER_PAYER_ID = "bolt12/invoice-request/writer/payer-id";
+    /// BOLT 12, invoice request writer: an offer of several items gets a quantity above zero.
+    INVREQ_WRITER_QUANTITY_POSITIVE = "bolt12/invoice-request/writer/quantity-positive", Bounded;
+    /// BOLT 12, invoice request writer: no more items than the limit.
+    INVREQ_WRITER_QUANTITY_MAX = "bolt12/invoice-request/writer/quantity-max", Bounded;
+    /// BOLT 12, invoice request writer: an offer of single items gets no quantity.
+    INVREQ_WRITER_QUANTITY_ABSENT = "bolt12/invoice-request/writer/quantity-absent";
+    /// BOLT 12, invoice request writer: without an offer, a description.
+    INVREQ_WRITER_REFUND_DESCRIPTION = "bolt12/invoice-request/writer/refund-description";
+    /// BOLT 12, invoice request writer: without an offer, a payer id.
+    INVREQ_WRITER_REFUND_PAYER_ID = "bolt12/invoice-request/writer/refund-payer-id";
+    /// BOLT 12, invoice request writer: without an offer, no signature and no field of one.
+    INVREQ_WRITER_REFUND_FIELDS = "bolt12/invoice-request/writer/refund-fields";
+    /// BOLT 12, invoice request writer: without an offer, the chain where it is not bitcoin.
+    INVREQ_WRITER_REFUND_CHAIN = "bolt12/invoice-request/writer/refund-chain";
+    /// BOLT 12, invoice request writer: without an offer, an amount.
+    INVREQ_WRITER_REFUND_AMOUNT = "bolt12/invoice-request/writer/refund-amount";
+    /// BOLT 12, invoice request writer: types lie in the ranges of requests.
+    INVREQ_WRITER_TYPE_RANGE = "bolt12/invoice-request/writer/type-range", Bounded;
+    /// BOLT 12, invoice request writer: there is metadata.
+    INVREQ_WRITER_METADATA = "bolt12/invoice-request/writer/metadata";
+    /// BOLT 12, invoice request writer: the name that BIP 353 resolved.
+    INVREQ_WRITER_BIP_353_NAME = "bolt12/invoice-request/writer/bip-353-name";
+    /// BOLT 12, invoice request writer: the domain that BIP 353 resolved.
+    INVREQ_WRITER_BIP_353_DOMAIN = "bolt12/invoice-request/writer/bip-353-domain";
+
+    /// BOLT 12, invoice reader: there is an `invoice_amount`.
+    INVOICE_AMOUNT = "bolt12/invoice/reader/amount";
+    /// BOLT 12, invoice reader: there is an `invoice_created_at`.
+    INVOICE_CREATED_AT = "bolt12/invoice/reader/created-at";
+    /// BOLT 12, invoice reader: there is an `invoice_payment_hash`.
+    INVOICE_PAYMENT_HASH = "bolt12/invoice/reader/payment-hash";
+    /// BOLT 12, invoice reader: there is an `invoice_node_id`.
+    INVOICE_NODE_ID = "bolt12/invoice/reader/node-id";
+    /// BOLT 12, invoice reader: no unknown even feature.
+    INVOICE_FEATURES_UNKNOWN_EVEN = "bolt12/invoice/reader/features-unknown-even";
+    /// BOLT 12, invoice reader: there are paths.
+    INVOICE_PATHS = "bolt12/invoice/reader/paths";
+    /// BOLT 12, invoice reader: no path is without hops.
+    INVOICE_PATH_HOPS = "bolt12/invoice/reader/path-hops", Bounded;
+    /// BOLT 12, invoice reader: there is an `invoice_blindedpay`.
+    INVOICE_BLINDEDPAY = "bolt12/invoice/reader/blindedpay";
+    /// BOLT 12, invoice reader: one `blinded_payinfo` a path.
+    INVOICE_BLINDEDPAY_COUNT = "bolt12/invoice/reader/blindedpay-count";
+    /// BOLT 12, invoice reader: one path at least has no unknown even feature.
+    INVOICE_USABLE_PATHS = "bolt12/invoice/reader/usable-paths";
+    /// BOLT 12, invoice reader: the issuer id of the offer made it.
+    INVOICE_NODE_ID_ISSUER = "bolt12/invoice/reader/node-id-issuer";
+    /// BOLT 12, invoice reader: the end of the path of the offer made it.
+    INVOICE_NODE_ID_PATH = "bolt12/invoice/reader/node-id-path";
+    /// BOLT 12, invoice reader: its node id signed it.
+    INVOICE_SIGNATURE = "bolt12/invoice/reader/signature";
+    /// BOLT 12, invoice reader: an amount that was requested is the amount.
+    INVOICE_AMOUNT_REQUEST = "bolt12/invoice/reader/amount-request";
+    /// BOLT 12, invoice reader: without a chain, bitcoin must be supported.
+    INVOICE_CHAIN_BITCOIN = "bolt12/invoice/reader/chain-bitcoin", Contextual;
+    /// BOLT 12, invoice reader: the chain must be supported.
+    INVOICE_CHAIN = "bolt12/invoice/reader/chain", Contextual;
+    /// BOLT 12, invoice reader: the time is not after the stated expiry.
+    INVOICE_EXPIRY = "bolt12/invoice/reader/expiry", Contextual, Bounded;
+    /// BOLT 12, invoice reader: the time is not after the usual expiry, two hours.
+    INVOICE_EXPIRY_DEFAULT = "bolt12/invoice/reader/expiry-default", Contextual, Bounded;
+    /// BOLT 12, invoice reader: the request is mirrored in full.
+    INVOICE_MIRROR = "bolt12/invoice/reader/mirror";
+    /// BOLT 12, invoice reader: with paths in the request it comes along one of them.
+    INVOICE_VIA_INVREQ_PATH = "bolt12/invoice/reader/via-invreq-path", Contextual;
+    /// BOLT 12, invoice reader: without an offer and such paths it comes along none.
+    INVOICE_VIA_NO_PATH = "bolt12/invoice/reader/via-no-path", Contextual;
+    /// BOLT 12, invoice reader: for an offer it comes along the reply path.
+    INVOICE_VIA_REPLY_PATH = "bolt12/invoice/reader/via-reply-path", Contextual;
+    /// BOLT 12, invoice reader: no payment along a path with an unknown even feature.
+    INVOICE_PAYINFO_FEATURES = "bolt12/invoice/reader/payinfo-features", Contextual;
+    /// BOLT 12, invoice reader: compulsory parts travel along several paths.
+    INVOICE_MPP_COMPULSORY = "bolt12/invoice/reader/mpp-compulsory", Contextual, Bounded;
+    /// BOLT 12, invoice reader: without the feature one part pays.
+    INVOICE_MPP_ABSENT = "bolt12/invoice/reader/mpp-absent", Contextual, Bounded;
+    /// BOLT 12, invoice reader: a fallback of a version above 16 is ignored.
+    INVOICE_FALLBACK_VERSION = "bolt12/invoice/reader/fallback-version", Bounded;
+    /// BOLT 12, invoice reader: a fallback of less than 2 or more than 40 bytes is ignored.
+    INVOICE_FALLBACK_LENGTH = "bolt12/invoice/reader/fallback-length", Bounded;
+    /// BOLT 12, invoice reader: a fallback against the rules of its version is ignored.
+    INVOICE_FALLBACK_PROGRAM = "bolt12/invoice/reader/fallback-program";
+
+    /// BOLT 12, invoice writer: there is a time of creation.
+    INVOICE_WRITER_CREATED_AT = "bolt12/invoice/writer/created-at";
+    /// BOLT 12, invoice writer: there is an amount.
+    INVOICE_WRITER_AMOUNT = "bolt12/invoice/writer/amount";
+    /// BOLT 12, invoice writer: the request is copied.
+    INVOICE_WRITER_COPY_REQUEST = "bolt12/invoice/writer/copy-request";
+    /// BOLT 12, invoice writer: the amount is the requested one.
+    INVOICE_WRITER_AMOUNT_REQUEST = "bolt12/invoice/writer/amount-request";
+    /// BOLT 12, invoice writer: else it is the expected one.
+    INVOICE_WRITER_AMOUNT_EXPECTED = "bolt12/invoice/writer/amount-expected";
+    /// BOLT 12, invoice writer: the payment hash is that of the preimage.
+    INVOICE_WRITER_PAYMENT_HASH = "bolt12/invoice/writer/payment-hash";
+    /// BOLT 12, invoice writer: the node id is the offer's issuer id.
+    INVOICE_WRITER_NODE_ID_ISSUER = "bolt12/invoice/writer/node-id-issuer";
+    /// BOLT 12, invoice writer: else it is the end of the path that brought the request.
+    INVOICE_WRITER_NODE_ID_PATH = "bolt12/invoice/writer/node-id-path";
+    /// BOLT 12, invoice writer: one signature element.
+    INVOICE_WRITER_SIGNATURE_SINGLE = "bolt12/invoice/writer/signature-single";
+    /// BOLT 12, invoice writer: made with the node id's key.
+    INVOICE_WRITER_SIGNATURE = "bolt12/invoice/writer/signature";
+    /// BOLT 12, invoice writer: required parts are announced.
+    INVOICE_WRITER_MPP_COMPULSORY = "bolt12/invoice/writer/mpp-compulsory";
+    /// BOLT 12, invoice writer: allowed parts are announced.
+    INVOICE_WRITER_MPP_OPTIONAL = "bolt12/invoice/writer/mpp-optional";
+    /// BOLT 12, invoice writer: an expiry other than two hours is stated.
+    INVOICE_WRITER_RELATIVE_EXPIRY = "bolt12/invoice/writer/relative-expiry";
+    /// BOLT 12, invoice writer: fallbacks are witness programs.
+    INVOICE_WRITER_FALLBACK_PROGRAM = "bolt12/invoice/writer/fallback-program";
+    /// BOLT 12, invoice writer: there is a path.
+    INVOICE_WRITER_PATHS = "bolt12/invoice/writer/paths";
+    /// BOLT 12, invoice writer: one `blinded_payinfo` a path.
+    INVOICE_WRITER_BLINDEDPAY = "bolt12/invoice/writer/blindedpay";
+    /// BOLT 12, invoice writer: the features of each are those that its path allows.
+    INVOICE_WRITER_PAYINFO_FEATURES = "bolt12/invoice/writer/payinfo-features";
+
+    /// Pull request 1149, static invoices: they have no payment hash.
+    STATIC_NO_PAYMENT_HASH = "bolt12/static-invoice/no-payment-hash";
+    /// Pull request 1149, static invoices: without a stated expiry they last two weeks.
+    STATIC_EXPIRY_DEFAULT = "bolt12/static-invoice/expiry-default", Contextual, Bounded;
+    /// Pull request 1149, invoice reader: there is a path for the message about a held HTLC.
+    STATIC_MESSAGE_PATHS = "bolt12/static-invoice/reader/message-paths";
+    /// Pull request 1149, invoice writer: no payment hash.
+    STATIC_WRITER_PAYMENT_HASH = "bolt12/static-invoice/writer/payment-hash";
+    /// Pull request 1149, invoice writer: no amount.
+    STATIC_WRITER_AMOUNT = "bolt12/static-invoice/writer/amount";
+    /// Pull request 1149, invoice writer: two such paths at least.
+    STATIC_WRITER_MESSAGE_PATHS = "bolt12/static-invoice/writer/message-paths", Bounded;
+    /// Pull request 1149, invoice writer: no field of a request.
+    STATIC_WRITER_INVREQ_FIELDS = "bolt12/static-invoice/writer/invreq-fields";
+    /// Pull request 1149, invoice writer: an expiry other than two weeks is stated.
+    STATIC_WRITER_RELATIVE_EXPIRY = "bolt12/static-invoice/writer/relative-expiry";
+    /// Pull request 1149, offer writer: one chain at most.
+    STATIC_WRITER_ONE_CHAIN = "bolt12/static-invoice/writer/one-chain", Bounded;
+
+    /// BOLT 12, invoice error writer: it says what is wrong.
+    INVERR_WRITER_ERROR = "bolt12/invoice-error/writer/error";
+    /// BOLT 12, invoice error writer: a suggestion is a value of the field.
+    INVERR_WRITER_SUGGESTED_VALUE = "bolt12/invoice-error/writer/suggested-value";
+    /// BOLT 12, invoice error writer: no suggestion without a field.
+    INVERR_WRITER_SUGGESTED_ALONE = "bolt12/invoice-error/writer/suggested-alone";
+
     /// AMP, record: it is read from the type of its form alone, 14 for LND's.
     AMP_TYPE = "amp/record/type";
     /// AMP, record: 64 bytes at least.
@@ -313,6 +521,235 @@ table! {
     POINT_LOCK_PROOF_LENGTH = "keysend-proof/point-lock/proof-length";
     /// Keysend proof, point-lock proof: it is the recipient's signature of the message.
     POINT_LOCK_PROOF_SIGNATURE = "keysend-proof/point-lock/proof-signature";
+
+    /// AMP tunneling, point locks: a request is 114 bytes of version 0 with known flags.
+    AIT_POINT_REQUEST = "amp-tunnel/point-lock/request";
+    /// AMP tunneling, point locks, payer: the request leaves the root unbound.
+    AIT_POINT_ROOT_UNBOUND = "amp-tunnel/point-lock/root-unbound";
+    /// AMP tunneling, point locks, payer: no child scalar is zero.
+    AIT_POINT_CHILD_NONZERO = "amp-tunnel/point-lock/child-nonzero";
+    /// AMP tunneling, point locks, payer: no two shards have one child scalar.
+    AIT_POINT_CHILD_DISTINCT = "amp-tunnel/point-lock/child-distinct";
+    /// AMP tunneling, point locks, recipient: all shards bring the same request.
+    AIT_POINT_SAME_REQUEST = "amp-tunnel/point-lock/same-request";
+    /// AMP tunneling, point locks, recipient: all shards name the same entry.
+    AIT_POINT_SAME_ENTRY = "amp-tunnel/point-lock/same-entry";
+    /// AMP tunneling, point locks, recipient: the request does not bind the root.
+    AIT_POINT_ROOT_FREE = "amp-tunnel/point-lock/root-free";
+    /// AMP tunneling, point locks, recipient: the entry is one of its own.
+    AIT_POINT_ENTRY_KNOWN = "amp-tunnel/point-lock/entry-known", Bounded;
+    /// AMP tunneling, point locks, recipient: it redeems up to the pool's expiry.
+    AIT_POINT_REDEEM_EXPIRY = "amp-tunnel/point-lock/redeem-expiry", Contextual, Bounded;
+    /// AMP tunneling, point locks, recipient: no two shards have one share and one index.
+    AIT_POINT_SET_DISTINCT = "amp-tunnel/point-lock/set-distinct";
+    /// AMP tunneling, point locks, recipient: every lock is that of entry, request, set and route.
+    AIT_POINT_LOCK = "amp-tunnel/point-lock/lock";
+    /// AMP tunneling, point locks, recipient: the set brings no less than the request names.
+    AIT_POINT_AMOUNT = "amp-tunnel/point-lock/amount", Contextual, Bounded;
+    /// AMP tunneling, point locks, recipient: nor more than twice that.
+    AIT_POINT_AMOUNT_EXCESS = "amp-tunnel/point-lock/amount-excess", Contextual, Bounded;
+    /// AMP tunneling, point locks, recipient: the request's time is not too far in the past.
+    AIT_POINT_TIME_PAST = "amp-tunnel/point-lock/time-past", Contextual, Bounded;
+    /// AMP tunneling, point locks, recipient: nor in the future.
+    AIT_POINT_TIME_FUTURE = "amp-tunnel/point-lock/time-future", Contextual, Bounded;
+    /// AMP tunneling, point locks, recipient: an entry serves one set.
+    AIT_POINT_ENTRY_UNUSED = "amp-tunnel/point-lock/entry-unused", Contextual;
+    /// AMP tunneling, point locks, recipient: no scalar before a durable mark.
+    AIT_POINT_MARK = "amp-tunnel/point-lock/mark-before-reveal", Contextual;
+    /// AMP tunneling, point locks, proof: what settles a shard opens the lock that was offered.
+    AIT_POINT_SETTLED_SCALAR = "amp-tunnel/point-lock/settled-scalar";
+    /// AMP tunneling, point locks, proof: a proof is 64 bytes.
+    AIT_POINT_PROOF_LENGTH = "amp-tunnel/point-lock/proof-length";
+    /// AMP tunneling, point locks, proof: it is the recipient's signature of the message.
+    AIT_POINT_PROOF_SIGNATURE = "amp-tunnel/point-lock/proof-signature";
+
+    /// AMP proofs, records: a request has 114 bytes.
+    AIT_REQUEST_LENGTH = "amp-tunnel/record/request-length";
+    /// AMP proofs, records: the version of a request is 0.
+    AIT_REQUEST_VERSION = "amp-tunnel/record/request-version";
+    /// AMP proofs, records: no flag but bits 0 and 1.
+    AIT_REQUEST_FLAGS = "amp-tunnel/record/request-flags";
+    /// AMP proofs, records: a receipt has 177 bytes.
+    AIT_RECEIPT_LENGTH = "amp-tunnel/record/receipt-length";
+    /// AMP proofs, records: the version of a receipt is 0.
+    AIT_RECEIPT_VERSION = "amp-tunnel/record/receipt-version";
+    /// AMP proofs, records: an assignment has 101 bytes.
+    AIT_ASSIGNMENT_LENGTH = "amp-tunnel/record/assignment-length";
+    /// AMP proofs, records: the version of an assignment is 0.
+    AIT_ASSIGNMENT_VERSION = "amp-tunnel/record/assignment-version";
+    /// AMP proofs, derivation: the recipient id is a point.
+    AIT_RECIPIENT_ID = "amp-tunnel/derivation/recipient-id";
+    /// AMP proofs, payer: a request is written with version 0.
+    AIT_PAYER_VERSION = "amp-tunnel/payer/version";
+    /// AMP proofs, payer: no flag but bits 0 and 1 is written.
+    AIT_PAYER_FLAGS = "amp-tunnel/payer/flags";
+    /// AMP proofs, payer: the amount is above 0.
+    AIT_PAYER_AMOUNT_POSITIVE = "amp-tunnel/payer/amount-positive", Bounded;
+    /// AMP proofs, payer: the payer key is an x-only key.
+    AIT_PAYER_KEY = "amp-tunnel/payer/key";
+    /// AMP proofs, recipient: one request in all HTLCs.
+    AIT_SAME_REQUEST = "amp-tunnel/recipient/same-request";
+    /// AMP proofs, recipient: the shares give every payment hash.
+    AIT_CHILD_HASH = "amp-tunnel/recipient/child-hash";
+    /// AMP proofs, recipient: a bound root is the derived one.
+    AIT_ROOT_BOUND = "amp-tunnel/recipient/root-bound";
+    /// AMP proofs, recipient: a bound set id is the derived one.
+    AIT_SET_ID_BOUND = "amp-tunnel/recipient/set-id-bound";
+    /// AMP proofs, recipient: the totals of the parts add up to the amount.
+    AIT_TOTAL = "amp-tunnel/recipient/total";
+    /// AMP proofs, recipient: no less than the amount.
+    AIT_AMOUNT_LEAST = "amp-tunnel/recipient/amount-least", Contextual, Bounded;
+    /// AMP proofs, recipient: no more than twice the amount.
+    AIT_AMOUNT_MOST = "amp-tunnel/recipient/amount-most", Contextual, Bounded;
+    /// AMP proofs, recipient: not too far in the past.
+    AIT_TIME_PAST = "amp-tunnel/recipient/time-past", Contextual, Bounded;
+    /// AMP proofs, recipient: not too far in the future.
+    AIT_TIME_FUTURE = "amp-tunnel/recipient/time-future", Contextual, Bounded;
+    /// AMP proofs, recipient: one payment a commitment.
+    AIT_ONE_PAYMENT = "amp-tunnel/recipient/one-payment", Contextual;
+    /// AMP proofs, recipient: one payment a set id.
+    AIT_ONE_SET = "amp-tunnel/recipient/one-set", Contextual;
+    /// AMP proofs, recipient: no receipt where none is wanted.
+    AIT_RECEIPT_WANTED = "amp-tunnel/recipient/receipt-wanted";
+    /// AMP proofs, claim: it is signed with the payer key's secret key.
+    AIT_CLAIM_SIGN = "amp-tunnel/claim/sign";
+    /// AMP proofs, pool: the header has 175 bytes.
+    AIT_HEADER_LENGTH = "amp-tunnel/pool/header-length";
+    /// AMP proofs, pool: its version is 0.
+    AIT_HEADER_VERSION = "amp-tunnel/pool/header-version";
+    /// AMP proofs, pool: the LSP is named by a point.
+    AIT_LSP_POINT = "amp-tunnel/pool/lsp-point";
+    /// AMP proofs, pool: it is of the payment's chain.
+    AIT_POOL_CHAIN = "amp-tunnel/pool/chain";
+    /// AMP proofs, pool: it is the recipient's.
+    AIT_POOL_RECIPIENT = "amp-tunnel/pool/recipient";
+    /// AMP proofs, pool: it belongs to the AMP part's payment address.
+    AIT_POOL_PAYMENT_ADDR = "amp-tunnel/pool/payment-addr";
+    /// AMP proofs, pool: the recipient signed the header.
+    AIT_POOL_SIGNATURE = "amp-tunnel/pool/signature";
+    /// AMP proofs, pool: the index is below the count.
+    AIT_POOL_INDEX = "amp-tunnel/pool/index", Bounded;
+    /// AMP proofs, pool: the path leads from the entry to the root.
+    AIT_POOL_INCLUSION = "amp-tunnel/pool/inclusion";
+    /// AMP proofs, assignment: an entry is assigned once.
+    AIT_ASSIGN_ONCE = "amp-tunnel/assignment/once", Contextual;
+    /// AMP proofs, assignment: it is of the entry that it is shown for.
+    AIT_ASSIGNMENT_ENTRY = "amp-tunnel/assignment/entry";
+    /// AMP proofs, assignment: the pool's LSP signed it for the request.
+    AIT_ASSIGNMENT_SIGNATURE = "amp-tunnel/assignment/signature";
+    /// AMP proofs, paying through a tunnel: the LSP of the pool served the entry.
+    AIT_PAYER_LSP = "amp-tunnel/payer/lsp", Contextual;
+    /// AMP proofs, paying through a tunnel: up to the pool's expiry.
+    AIT_PAYER_POOL_EXPIRY = "amp-tunnel/payer/pool-expiry", Contextual, Bounded;
+    /// AMP proofs, settling a tunnel: there is one to settle.
+    AIT_TUNNEL_HELD = "amp-tunnel/settle/tunnel-held", Contextual;
+    /// AMP proofs, settling a tunnel: its HTLCs bring what they declare.
+    AIT_TUNNEL_COMPLETE = "amp-tunnel/settle/tunnel-complete", Contextual, Bounded;
+    /// AMP proofs, settling a tunnel: the AMP set is settled.
+    AIT_AMP_SETTLED = "amp-tunnel/settle/amp-settled", Contextual;
+    /// AMP proofs, settling a tunnel: the entry is one of its own.
+    AIT_ENTRY_KNOWN = "amp-tunnel/settle/entry-known";
+    /// AMP proofs, settling a tunnel: up to the pool's expiry.
+    AIT_SETTLE_POOL_EXPIRY = "amp-tunnel/settle/pool-expiry", Contextual, Bounded;
+    /// AMP proofs, settling a tunnel: an assignment came with it.
+    AIT_SETTLE_ASSIGNMENT = "amp-tunnel/settle/assignment";
+    /// AMP proofs, settling a tunnel: a secret is released for one request.
+    AIT_ENTRY_UNUSED = "amp-tunnel/settle/entry-unused", Contextual;
+    /// AMP proofs, verifier: no claim without a challenge.
+    AIT_CLAIM_WITHOUT_CHALLENGE = "amp-tunnel/verifier/claim-without-challenge";
+    /// AMP proofs, verifier: no challenge without a claim.
+    AIT_CHALLENGE_WITHOUT_CLAIM = "amp-tunnel/verifier/challenge-without-claim";
+    /// AMP proofs, verifier: no HTLCs without a receipt.
+    AIT_SET_WITHOUT_RECEIPT = "amp-tunnel/verifier/set-without-receipt";
+    /// AMP proofs, verifier: a receipt, a tunnel or a bound root.
+    AIT_NOTHING_PROVEN = "amp-tunnel/verifier/nothing-proven";
+    /// AMP proofs, verifier: the receipt names the bound set id.
+    AIT_SET_ID = "amp-tunnel/verifier/set-id";
+    /// AMP proofs, verifier: the receipt names the bound root.
+    AIT_ROOT = "amp-tunnel/verifier/root";
+    /// AMP proofs, verifier: no less was received than the amount.
+    AIT_AMOUNT = "amp-tunnel/verifier/amount", Bounded;
+    /// AMP proofs, verifier: the recipient signed the receipt.
+    AIT_SIGNATURE = "amp-tunnel/verifier/signature";
+    /// AMP proofs, verifier: the HTLCs are those of the receipt.
+    AIT_SET_DIGEST = "amp-tunnel/verifier/set-digest";
+    /// AMP proofs, verifier: they add up to what the receipt states.
+    AIT_SET_SUM = "amp-tunnel/verifier/set-sum";
+    /// AMP proofs, verifier: the tunnel is among the HTLCs of the receipt.
+    AIT_TUNNEL_IN_SET = "amp-tunnel/verifier/tunnel-in-set";
+    /// AMP proofs, verifier: the payer key signed the claim.
+    AIT_CLAIM = "amp-tunnel/verifier/claim";
+    /// AMP proofs, verifier: a rebutted assignment counts for none.
+    AIT_REBUTTAL = "amp-tunnel/verifier/rebuttal";
+    /// AMP proofs, contradictory receipts: the recipient signed both.
+    AIT_CONTRADICTION_SIGNATURES = "amp-tunnel/contradiction/signatures";
+    /// AMP proofs, contradictory receipts: they state different things.
+    AIT_CONTRADICTION_DIFFERS = "amp-tunnel/contradiction/differs";
+    /// AMP proofs, an entry assigned twice: the LSP signed both.
+    AIT_FRAUD_SIGNATURES = "amp-tunnel/fraud/signatures";
+    /// AMP proofs, an entry assigned twice: it is one entry.
+    AIT_FRAUD_SAME_ENTRY = "amp-tunnel/fraud/same-entry";
+    /// AMP proofs, an entry assigned twice: to two requests.
+    AIT_FRAUD_DIFFERS = "amp-tunnel/fraud/differs";
+
+    /// Payer proofs: the prefix is `lnp`.
+    PROOF_PREFIX = "payer-proof/encoding/prefix";
+    /// Payer proofs, writer: `invreq_metadata` is never included.
+    PROOF_WRITER_METADATA = "payer-proof/writer/metadata";
+    /// Payer proofs, writer: the fields that every proof needs are there to be copied.
+    PROOF_WRITER_REQUIRED = "payer-proof/writer/required-fields";
+    /// Payer proofs, writer: the preimage is that of the payment.
+    PROOF_WRITER_PREIMAGE = "payer-proof/writer/preimage";
+    /// Payer proofs, writer: what is included comes from the invoice and is no signature.
+    PROOF_WRITER_FROM_INVOICE = "payer-proof/writer/from-invoice";
+    /// Payer proofs, writer: the key of the invoice request signs.
+    PROOF_WRITER_SIGNATURE = "payer-proof/writer/proof-signature";
+    /// Payer proofs, markers: type 0 comes first in the invoice, so that it can be implied.
+    PROOF_ZERO_IMPLIED = "payer-proof/markers/zero-implied";
+    /// Payer proofs, reader: `invreq_payer_id` is there.
+    PROOF_PAYER_ID_MISSING = "payer-proof/reader/payer-id-missing";
+    /// Payer proofs, reader: `invoice_payment_hash` is there.
+    PROOF_PAYMENT_HASH_MISSING = "payer-proof/reader/payment-hash-missing";
+    /// Payer proofs, reader: `invoice_node_id` is there.
+    PROOF_NODE_ID_MISSING = "payer-proof/reader/node-id-missing";
+    /// Payer proofs, reader: the invoice's signature is there.
+    PROOF_SIGNATURE_MISSING = "payer-proof/reader/signature-missing";
+    /// Payer proofs, reader: the payer's signature is there.
+    PROOF_PROOF_SIGNATURE_MISSING = "payer-proof/reader/proof-signature-missing";
+    /// Payer proofs, reader: the preimage is there.
+    PROOF_PREIMAGE_MISSING = "payer-proof/reader/preimage-missing";
+    /// Payer proofs, reader: `proof_missing_hashes` is there.
+    PROOF_MISSING_HASHES_MISSING = "payer-proof/reader/missing-hashes-missing";
+    /// Payer proofs, reader: `proof_leaf_hashes` is there.
+    PROOF_LEAF_HASHES_MISSING = "payer-proof/reader/leaf-hashes-missing";
+    /// Payer proofs, reader: `invreq_metadata` is not there.
+    PROOF_METADATA = "payer-proof/reader/metadata";
+    /// Payer proofs, reader: the preimage opens the payment hash.
+    PROOF_PREIMAGE = "payer-proof/reader/preimage";
+    /// Payer proofs, reader: 0 is no marker.
+    PROOF_OMITTED_ZERO = "payer-proof/reader/omitted-zero";
+    /// Payer proofs, reader: markers increase strictly.
+    PROOF_OMITTED_ORDER = "payer-proof/reader/omitted-order", Bounded;
+    /// Payer proofs, reader: no marker in the range of signatures.
+    PROOF_OMITTED_SIGNATURE = "payer-proof/reader/omitted-signature-type";
+    /// Payer proofs, reader: no marker in the range of the proof's own fields.
+    PROOF_OMITTED_PROOF = "payer-proof/reader/omitted-proof-type";
+    /// Payer proofs, reader: no marker above the ranges of an invoice.
+    PROOF_OMITTED_HIGH = "payer-proof/reader/omitted-too-high", Bounded;
+    /// Payer proofs, reader: no marker is the number of an included field.
+    PROOF_OMITTED_INCLUDED = "payer-proof/reader/omitted-included";
+    /// Payer proofs, reader: the marker behind an included field is the next number.
+    PROOF_OMITTED_AFTER_INCLUDED = "payer-proof/reader/omitted-after-included";
+    /// Payer proofs, reader: the marker behind another one, or the first, is the next number.
+    PROOF_OMITTED_AFTER_PREVIOUS = "payer-proof/reader/omitted-after-previous";
+    /// Payer proofs, reader: one nonce for each included field.
+    PROOF_LEAF_HASHES = "payer-proof/reader/leaf-hashes";
+    /// Payer proofs, reader: as many hashes as the tree lacks.
+    PROOF_MISSING_HASHES = "payer-proof/reader/missing-hashes";
+    /// Payer proofs, reader: the invoice's key signed the invoice.
+    PROOF_SIGNATURE = "payer-proof/reader/signature";
+    /// Payer proofs, reader: the payer's key signed the proof.
+    PROOF_PROOF_SIGNATURE = "payer-proof/reader/proof-signature";
 }
 
 /// The entry of a rule; `None` when the reference has no rule of that id.

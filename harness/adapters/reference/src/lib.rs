@@ -4,8 +4,11 @@
 //! mutant: the same process with one named defect.
 
 mod amp;
+mod amp_tunnel;
+mod bolt12;
 mod keysend_proof;
 mod operations;
+mod payer_proof;
 mod simulation;
 
 use lnconform_drafts::Rules;
@@ -100,12 +103,15 @@ pub enum ArgumentError {
     Rule(#[from] SwitchError),
 }
 
+/// The version that `hello` answers.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 impl Handler for Reference {
     fn hello(&self) -> Hello {
         Hello {
             implementation: Implementation {
                 name: Self::NAME.into(),
-                version: env!("CARGO_PKG_VERSION").into(),
+                version: VERSION.into(),
                 language: "Rust".into(),
                 source: "harness/drafts".into(),
             },
@@ -114,7 +120,7 @@ impl Handler for Reference {
                 .iter()
                 .map(|(name, _)| (*name).to_owned())
                 .collect(),
-            dialects: amp::dialects(),
+            dialects: [amp::dialects(), bolt12::dialects()].concat(),
         }
     }
 

@@ -2,8 +2,11 @@
 
 use crate::Outcome;
 use crate::amp;
+use crate::amp_tunnel;
+use crate::bolt12;
 use crate::keysend_proof;
-use crate::simulation::{invoice_stack, point_lock};
+use crate::payer_proof;
+use crate::simulation::{amp_ptlc, invoice_stack, point_lock};
 use lnconform_drafts::bolt12::{merkle, offer};
 use lnconform_drafts::keys::{PublicKey, SecretKey};
 use lnconform_drafts::rules::{Rules, Violation};
@@ -27,9 +30,40 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("bolt12.string.decode", bolt12_string_decode),
     ("bolt12.offer.decode", bolt12_offer_decode),
     ("bolt12.offer.encode", bolt12_offer_encode),
+    (
+        "bolt12.invoice_request.decode",
+        bolt12::invoice_request_decode,
+    ),
+    (
+        "bolt12.invoice_request.encode",
+        bolt12::invoice_request_encode,
+    ),
+    (
+        "bolt12.invoice_request.respond",
+        bolt12::invoice_request_respond,
+    ),
+    ("bolt12.refund.decode", bolt12::refund_decode),
+    ("bolt12.refund.encode", bolt12::refund_encode),
+    ("bolt12.invoice.decode", bolt12::invoice_decode),
+    ("bolt12.invoice.encode", bolt12::invoice_encode),
+    ("bolt12.invoice.match", bolt12::invoice_match),
+    (
+        "bolt12.static_invoice.decode",
+        bolt12::static_invoice_decode,
+    ),
+    (
+        "bolt12.static_invoice.encode",
+        bolt12::static_invoice_encode,
+    ),
+    ("bolt12.invoice_error.decode", bolt12::invoice_error_decode),
+    ("bolt12.invoice_error.encode", bolt12::invoice_error_encode),
     ("bolt12.merkle", bolt12_merkle),
     ("bolt12.sign", bolt12_sign),
     ("bolt12.verify", bolt12_verify),
+    ("payer_proof.create", payer_proof::create),
+    ("payer_proof.disclose", payer_proof::disclose),
+    ("payer_proof.encode", payer_proof::encode),
+    ("payer_proof.verify", payer_proof::verify),
     ("amp.child", amp::child),
     ("amp.reconstruct", amp::reconstruct),
     ("amp.record.decode", amp::record_decode),
@@ -61,6 +95,38 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("keysend_proof.accept", keysend_proof::accept),
     ("keysend_proof.verify", keysend_proof::verify),
     ("keysend_proof.fraud", keysend_proof::fraud),
+    ("amp_tunnel.request.decode", amp_tunnel::request_decode),
+    ("amp_tunnel.request.encode", amp_tunnel::request_encode),
+    ("amp_tunnel.commit", amp_tunnel::commit),
+    ("amp_tunnel.shards", amp_tunnel::shards),
+    ("amp_tunnel.receipt.message", amp_tunnel::receipt_message),
+    ("amp_tunnel.receipt.sign", amp_tunnel::receipt_sign),
+    ("amp_tunnel.receipt.assemble", amp_tunnel::receipt_assemble),
+    ("amp_tunnel.receipt.decode", amp_tunnel::receipt_decode),
+    ("amp_tunnel.pool.build", amp_tunnel::pool_build),
+    ("amp_tunnel.pool.decode", amp_tunnel::pool_decode),
+    ("amp_tunnel.pool.check", amp_tunnel::pool_check),
+    (
+        "amp_tunnel.assignment.message",
+        amp_tunnel::assignment_message,
+    ),
+    ("amp_tunnel.assignment.sign", amp_tunnel::assignment_sign),
+    (
+        "amp_tunnel.assignment.assemble",
+        amp_tunnel::assignment_assemble,
+    ),
+    (
+        "amp_tunnel.assignment.decode",
+        amp_tunnel::assignment_decode,
+    ),
+    ("amp_tunnel.accept", amp_tunnel::accept),
+    ("amp_tunnel.settle", amp_tunnel::settle),
+    ("amp_tunnel.claim.message", amp_tunnel::claim_message),
+    ("amp_tunnel.claim.sign", amp_tunnel::claim_sign),
+    ("amp_tunnel.verify", amp_tunnel::verify),
+    ("amp_tunnel.fraud", amp_tunnel::fraud),
+    ("amp_tunnel.contradiction", amp_tunnel::contradiction),
+    ("amp_tunnel.alpha", amp_tunnel::alpha),
     ("onion.build", onion_build),
     ("onion.peel", onion_peel),
     ("onion.peel_route", onion_peel_route),
@@ -76,6 +142,13 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("simulation.point_lock.session", point_lock::session),
     ("simulation.point_lock.additive", point_lock::additive),
     ("simulation.point_lock.nonce_reuse", point_lock::nonce_reuse),
+    ("simulation.amp_ptlc.lock", amp_ptlc::lock),
+    ("simulation.amp_ptlc.redeem", amp_ptlc::redeem),
+    ("simulation.amp_ptlc.extract", amp_ptlc::extract),
+    ("simulation.amp_ptlc.verify", amp_ptlc::verify),
+    ("simulation.amp_ptlc.session", amp_ptlc::session),
+    ("simulation.amp_ptlc.attempt", amp_ptlc::attempt),
+    ("simulation.amp_ptlc.designs", amp_ptlc::designs),
     ("simulation.invoice_stack", invoice_stack::invoice_stack),
 ];
 
@@ -96,14 +169,14 @@ pub(crate) fn refused(violation: Violation) -> OpError {
     error.with_rule(violation.rule)
 }
 
-fn records_of(p: Params<'_>, name: &str) -> Result<Vec<Record>, OpError> {
+pub(crate) fn records_of(p: Params<'_>, name: &str) -> Result<Vec<Record>, OpError> {
     Ok(p.records(name)?
         .into_iter()
         .map(|(kind, value)| Record { kind, value })
         .collect())
 }
 
-fn shown(records: &[Record]) -> Value {
+pub(crate) fn shown(records: &[Record]) -> Value {
     params::records(
         records
             .iter()
@@ -225,48 +298,20 @@ fn bolt12_offer_decode(rules: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
     let text = p.str("offer")?;
     let now = p.maybe("now", Params::u64)?;
-    let chains = match p.get("chains") {
-        None => None,
-        Some(_) => Some(
-            p.list("chains")?
-                .iter()
-                .map(|chain| Params::new(&json!({ "chains": chain })).array::<32>("chains"))
-                .collect::<Result<Vec<_>, _>>()?,
-        ),
-    };
+    let chains = bolt12::chains(p)?;
     let context = offer::Context {
         now,
         chains: chains.as_deref(),
     };
     let offer = offer::decode(rules, text, context).map_err(refused)?;
-    Ok(ResultObject::new()
+    let result = ResultObject::new()
         .with("records", shown(&offer.records))
-        .with("offer_id", hex(offer.id()))
-        .maybe("chains", offer.chains.as_ref().map(hexes))
-        .maybe("metadata", offer.metadata.as_ref().map(hex))
-        .maybe("currency", offer.currency.clone())
-        .maybe("amount", offer.amount.map(|n| n.to_string()))
-        .maybe("description", offer.description.clone())
-        .maybe("features", offer.features.as_ref().map(hex))
-        .maybe(
-            "absolute_expiry",
-            offer.absolute_expiry.map(|n| n.to_string()),
-        )
-        .maybe(
-            "paths",
-            offer
-                .paths
-                .as_ref()
-                .map(|paths| paths.iter().map(path).collect::<Value>()),
-        )
-        .maybe("issuer", offer.issuer.clone())
-        .maybe("quantity_max", offer.quantity_max.map(|n| n.to_string()))
-        .maybe("issuer_id", offer.issuer_id.map(hex))
-        .done())
+        .with("offer_id", hex(offer.id()));
+    Ok(bolt12::with_offer(result, &offer, "").done())
 }
 
 /// A blinded path: `first_node_id` is a key or, 9 bytes long, one end of a channel.
-fn path(path: &blinding::BlindedPath) -> Value {
+pub(crate) fn path(path: &blinding::BlindedPath) -> Value {
     let hops = path.hops.iter().map(|hop| {
         json!({
             "blinded_node_id": hex(hop.blinded_node_id),

@@ -112,12 +112,20 @@ pub fn decode(rules: &Rules, text: &str, context: Context<'_>) -> Result<Offer, 
 pub fn read(rules: &Rules, stream: &[u8], context: Context<'_>) -> Result<Offer, Violation> {
     let records = tlv::frames(rules, stream)?;
     check_ranges(rules, rules::OFFER_TYPE_RANGE, &records)?;
-    tlv::refuse_unknown_even(rules, rules::TLV_UNKNOWN_EVEN, &records, |kind| {
-        matches!(kind, 2 | 4 | 6 | 8 | 10 | 12 | 14 | 16 | 18 | 20 | 22)
-    })?;
+    tlv::refuse_unknown_even(rules, rules::TLV_UNKNOWN_EVEN, &records, is_known)?;
     let offer = fields(rules, records)?;
     check(rules, &offer, context)?;
     Ok(offer)
+}
+
+/// Whether a type is a field of offers.
+pub(super) fn is_known(kind: u64) -> bool {
+    matches!(kind, 2 | 4 | 6 | 8 | 10 | 12 | 14 | 16 | 18 | 20 | 22)
+}
+
+/// Whether a type lies in the ranges of offers, 1 to 79 and 1000000000 to 1999999999.
+pub(super) fn in_range(kind: u64) -> bool {
+    matches!(kind, 1..=79 | 1_000_000_000..=1_999_999_999)
 }
 
 /// BOLT 12, offers: types 1 to 79 and 1000000000 to 1999999999, for writers and readers.
@@ -138,7 +146,7 @@ fn check_ranges(rules: &Rules, id: &'static str, records: &[Record]) -> Result<(
 }
 
 /// Reads the value of each known field.
-fn fields(rules: &Rules, records: Vec<Record>) -> Result<Offer, Violation> {
+pub(super) fn fields(rules: &Rules, records: Vec<Record>) -> Result<Offer, Violation> {
     let mut offer = Offer::default();
     for record in &records {
         let named = |name| Reader::new(rules, name, &record.value);
@@ -190,7 +198,7 @@ fn fields(rules: &Rules, records: Vec<Record>) -> Result<Offer, Violation> {
 }
 
 /// BOLT 12, offer reader: the conditions under which it must not respond, in the text's order.
-fn check(rules: &Rules, offer: &Offer, context: Context<'_>) -> Result<(), Violation> {
+pub(super) fn check(rules: &Rules, offer: &Offer, context: Context<'_>) -> Result<(), Violation> {
     // Unknown odd bits are ignored.
     let unknown = offer
         .features

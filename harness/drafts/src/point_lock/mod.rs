@@ -35,6 +35,9 @@ pub enum PointLockError {
     /// Keys or nonces that cancel each other out, or bytes that are no point.
     #[error("the {0} is no point of the curve; choose other nonces or tweaks")]
     NoPoint(&'static str),
+    /// No shard at all.
+    #[error("the set has no shards, and needs one at least")]
+    NoShards,
 }
 
 type Result<T, E = PointLockError> = std::result::Result<T, E>;
@@ -56,13 +59,22 @@ pub struct Terms {
 /// `keysend-proof/point-lock/request`: another length than 114, another version than 0, or an
 /// unknown flag.
 pub fn terms(rules: &Rules, request: &[u8]) -> Result<Terms, Violation> {
+    terms_by(rules, rules::POINT_LOCK_REQUEST, request)
+}
+
+/// [`terms`], by the rule of a form of its own.
+pub(crate) fn terms_by(
+    rules: &Rules,
+    rule: &'static str,
+    request: &[u8],
+) -> Result<Terms, Violation> {
     let mut padded = [0; REQUEST_LENGTH];
     let there = request.len().min(REQUEST_LENGTH);
     padded[..there].copy_from_slice(&request[..there]);
     let [version, flags, ..] = padded;
     let (nonce_end, time_end, amount_end) = (34, 42, 50);
     rules.check(
-        rules::POINT_LOCK_REQUEST,
+        rule,
         request.len() == REQUEST_LENGTH && version == 0 && flags & !KNOWN_FLAGS == 0,
         || {
             format!(
@@ -205,7 +217,7 @@ pub fn lock(recipient: &PublicKey, nonces: &NoncePoints, message: &[u8; 32]) -> 
 }
 
 /// The sum of two points, `None` being the one at infinity.
-fn sum(a: Option<PublicKey>, b: Option<PublicKey>) -> Option<PublicKey> {
+pub(crate) fn sum(a: Option<PublicKey>, b: Option<PublicKey>) -> Option<PublicKey> {
     match (a, b) {
         (Some(a), Some(b)) => a.combine(&b).ok(),
         (a, b) => a.or(b),
@@ -307,20 +319,34 @@ pub fn verify(
     proof: &[u8],
 ) -> Result<Terms, Violation> {
     let terms = terms(rules, request)?;
-    rules.check(rules::POINT_LOCK_PROOF_LENGTH, proof.len() == 64, || {
+    let message = message(&commitment(chain_hash, recipient, &terms.request));
+    let by = [
+        rules::POINT_LOCK_PROOF_LENGTH,
+        rules::POINT_LOCK_PROOF_SIGNATURE,
+    ];
+    signs(rules, by, recipient, &message, proof)?;
+    Ok(terms)
+}
+
+/// Whether a proof is the recipient's signature of `message`, by the rules of a form on length and
+/// signature.
+pub(crate) fn signs(
+    rules: &Rules,
+    [length, signature]: [&'static str; 2],
+    recipient: &PublicKey,
+    message: &[u8; 32],
+    proof: &[u8],
+) -> Result<(), Violation> {
+    rules.check(length, proof.len() == 64, || {
         format!("the proof has {} bytes, not 64", proof.len())
     })?;
-    let mut signature = [0; 64];
+    let mut padded = [0; 64];
     let there = proof.len().min(64);
-    signature[..there].copy_from_slice(&proof[..there]);
-    let message = message(&commitment(chain_hash, recipient, &terms.request));
+    padded[..there].copy_from_slice(&proof[..there]);
     let key = recipient.x_only_public_key().0.serialize();
-    rules.check(
-        rules::POINT_LOCK_PROOF_SIGNATURE,
-        merkle::verify(&message, &key, &signature),
-        || "the proof is no signature of this request's message by the recipient's key".into(),
-    )?;
-    Ok(terms)
+    rules.check(signature, merkle::verify(message, &key, &padded), || {
+        "the proof is no signature of this request's message by the recipient's key".into()
+    })
 }
 
 #[cfg(test)]

@@ -1,40 +1,42 @@
 //! The recipient: what it asks before it reveals a scalar, and what it writes down first.
 
-use super::{NoncePair, PointLockError, Result, Scalar, commitment, lock, message, opening, terms};
+use super::{
+    NoncePair, PointLockError, Result, Scalar, Terms, commitment, lock, message, opening, terms,
+};
 use crate::keys::{self, Point, SecretKey};
 pub use crate::keysend_proof::Window;
-use crate::rules::{self, Rules};
+use crate::rules::{self, Rules, Violation};
 
 /// A note that an entry is used, and by which payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct Mark<L = Point> {
     /// Which entry.
     pub index: u32,
     /// The message that it signs.
     pub message: [u8; 32],
-    /// The lock of the payment, which tells it from every other.
-    pub lock: Point,
+    /// The lock of the payment, or whatever tells it from every other.
+    pub lock: L,
 }
 
 /// Storage that survives a crash. A recipient that loses marks loses its key.
-pub trait Marks {
+pub trait Marks<L = Point> {
     /// The mark of an entry.
-    fn find(&self, index: u32) -> Option<Mark>;
+    fn find(&self, index: u32) -> Option<Mark<L>>;
 
     /// Writes a mark; `true` once it is on durable storage.
-    fn write(&mut self, mark: Mark) -> bool;
+    fn write(&mut self, mark: Mark<L>) -> bool;
 }
 
 /// Marks of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct Memory<L = Point> {
     /// The marks, oldest first.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<Mark<L>>,
     /// Whether it can be written to.
     pub writable: bool,
 }
 
-impl Default for Memory {
+impl<L> Default for Memory<L> {
     fn default() -> Self {
         Self {
             marks: Vec::new(),
@@ -43,12 +45,12 @@ impl Default for Memory {
     }
 }
 
-impl Marks for Memory {
-    fn find(&self, index: u32) -> Option<Mark> {
+impl<L: Copy> Marks<L> for Memory<L> {
+    fn find(&self, index: u32) -> Option<Mark<L>> {
         self.marks.iter().find(|mark| mark.index == index).copied()
     }
 
-    fn write(&mut self, mark: Mark) -> bool {
+    fn write(&mut self, mark: Mark<L>) -> bool {
         if self.writable {
             self.marks.push(mark);
         }
@@ -82,6 +84,29 @@ pub struct Redeemed {
     pub resumed: bool,
 }
 
+/// The rules that every form of the point lock asks of a payment, under the names of that form.
+pub(crate) struct Names {
+    pub entry_known: &'static str,
+    pub expiry: &'static str,
+    pub amount: &'static str,
+    pub amount_excess: &'static str,
+    pub time_past: &'static str,
+    pub time_future: &'static str,
+    pub entry_unused: &'static str,
+    pub mark: &'static str,
+}
+
+const NAMES: Names = Names {
+    entry_known: rules::POINT_LOCK_ENTRY_KNOWN,
+    expiry: rules::POINT_LOCK_REDEEM_EXPIRY,
+    amount: rules::POINT_LOCK_AMOUNT,
+    amount_excess: rules::POINT_LOCK_AMOUNT_EXCESS,
+    time_past: rules::POINT_LOCK_TIME_PAST,
+    time_future: rules::POINT_LOCK_TIME_FUTURE,
+    entry_unused: rules::POINT_LOCK_ENTRY_UNUSED,
+    mark: rules::POINT_LOCK_MARK,
+};
+
 /// A recipient and its pool.
 #[derive(Clone)]
 pub struct Recipient<'a> {
@@ -114,26 +139,9 @@ impl Recipient<'_> {
         now: u64,
         marks: &mut impl Marks,
     ) -> Result<Redeemed> {
-        let Incoming {
-            index,
-            received_msat,
-            ..
-        } = *incoming;
+        let index = incoming.index;
         let terms = terms(rules, incoming.request)?;
-        let count = self.nonces.len();
-        rules.at_least(
-            rules::POINT_LOCK_ENTRY_KNOWN,
-            u64::try_from(count).unwrap_or(u64::MAX),
-            u64::from(index) + 1,
-            || format!("entry {index} is not one of the {count} of this pool"),
-        )?;
-        let nonces = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.nonces.get(index.checked_rem(count)?))
-            .ok_or(PointLockError::NoPoint("nonce of an empty pool"))?;
-        rules.at_most(rules::POINT_LOCK_REDEEM_EXPIRY, now, self.expiry, || {
-            format!("the pool expired at {}, before {now}", self.expiry)
-        })?;
+        let nonces = self.entry(rules, &NAMES, index, now)?;
 
         let key = keys::public(&self.secret);
         let message = message(&commitment(&self.chain_hash, &key, &terms.request));
@@ -147,61 +155,13 @@ impl Recipient<'_> {
             || "the lock is not the one of this entry, request and route".into(),
         )?;
 
-        rules.at_least(
-            rules::POINT_LOCK_AMOUNT,
-            received_msat,
-            terms.amount_msat,
-            || {
-                format!(
-                    "{received_msat} msat came of the {} msat that the request names",
-                    terms.amount_msat
-                )
-            },
-        )?;
-        rules.at_most(
-            rules::POINT_LOCK_AMOUNT_EXCESS,
-            received_msat,
-            terms.amount_msat.saturating_mul(2),
-            || {
-                format!(
-                    "{received_msat} msat came, more than twice the {} msat that the request names",
-                    terms.amount_msat
-                )
-            },
-        )?;
-        rules.at_most(
-            rules::POINT_LOCK_TIME_PAST,
-            now.saturating_sub(terms.payment_time),
-            self.window.past,
-            || format!("the request's time {} is too old", terms.payment_time),
-        )?;
-        rules.at_most(
-            rules::POINT_LOCK_TIME_FUTURE,
-            terms.payment_time.saturating_sub(now),
-            self.window.future,
-            || format!("the request's time {} is yet to come", terms.payment_time),
-        )?;
-
+        self.amount_and_time(rules, &NAMES, &terms, incoming.received_msat, now)?;
         let mark = Mark {
             index,
             message,
             lock: incoming.lock,
         };
-        let found = marks.find(index);
-        let resumed = found == Some(mark);
-        rules.check(
-            rules::POINT_LOCK_ENTRY_UNUSED,
-            found.is_none() || resumed,
-            || format!("entry {index} was used by another payment"),
-        )?;
-        if !resumed {
-            // Before the reveal: who crashes in between resumes, and never signs with this pair
-            // for another message.
-            let written = marks.write(mark);
-            rules.check(rules::POINT_LOCK_MARK, written, || {
-                format!("the mark of entry {index} is not on durable storage")
-            })?;
-        }
+        let resumed = mark_before_reveal(rules, &NAMES, mark, marks)?;
         let scalar = opening(&self.secret, nonces, &message)?.plus(incoming.tweak);
         Ok(Redeemed {
             scalar,
@@ -209,6 +169,92 @@ impl Recipient<'_> {
             resumed,
         })
     }
+
+    /// The secret nonces of an entry that may be used at `now`.
+    pub(crate) fn entry(
+        &self,
+        rules: &Rules,
+        names: &Names,
+        index: u32,
+        now: u64,
+    ) -> Result<&NoncePair> {
+        let count = self.nonces.len();
+        rules.at_least(
+            names.entry_known,
+            u64::try_from(count).unwrap_or(u64::MAX),
+            u64::from(index) + 1,
+            || format!("entry {index} is not one of the {count} of this pool"),
+        )?;
+        let nonces = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.nonces.get(index.checked_rem(count)?))
+            .ok_or(PointLockError::NoPoint("nonce of an empty pool"))?;
+        rules.at_most(names.expiry, now, self.expiry, || {
+            format!("the pool expired at {}, before {now}", self.expiry)
+        })?;
+        Ok(nonces)
+    }
+
+    /// Whether what came is what the request names, in amount and time.
+    pub(crate) fn amount_and_time(
+        &self,
+        rules: &Rules,
+        names: &Names,
+        terms: &Terms,
+        received_msat: u64,
+        now: u64,
+    ) -> Result<(), Violation> {
+        let (amount_msat, time) = (terms.amount_msat, terms.payment_time);
+        rules.at_least(names.amount, received_msat, amount_msat, || {
+            format!("{received_msat} msat came of the {amount_msat} msat that the request names")
+        })?;
+        rules.at_most(
+            names.amount_excess,
+            received_msat,
+            amount_msat.saturating_mul(2),
+            || {
+                format!(
+                    "{received_msat} msat came, more than twice the {amount_msat} msat that the request names"
+                )
+            },
+        )?;
+        rules.at_most(
+            names.time_past,
+            now.saturating_sub(time),
+            self.window.past,
+            || format!("the request's time {time} is too old"),
+        )?;
+        rules.at_most(
+            names.time_future,
+            time.saturating_sub(now),
+            self.window.future,
+            || format!("the request's time {time} is yet to come"),
+        )
+    }
+}
+
+/// Writes the mark of a payment, unless it is there; `true` where it was.
+pub(crate) fn mark_before_reveal<L: Copy + PartialEq>(
+    rules: &Rules,
+    names: &Names,
+    mark: Mark<L>,
+    marks: &mut impl Marks<L>,
+) -> Result<bool, Violation> {
+    let index = mark.index;
+    let found = marks.find(index);
+    let resumed = found == Some(mark);
+    rules.check(names.entry_unused, found.is_none() || resumed, || {
+        format!("entry {index} was used by another payment")
+    })?;
+    if !resumed {
+        // Before the reveal: who crashes in between resumes, and never signs with this pair
+        // for another message.
+        let written = marks.write(mark);
+        rules.check(names.mark, written, || {
+            format!("the mark of entry {index} is not on durable storage")
+        })?;
+    }
+    Ok(resumed)
 }
 
 #[cfg(test)]

@@ -12,8 +12,16 @@
 //! | `simulation.point_lock.session` | one recipient, one LSP, several payments (N5, N6, N7) |
 //! | `simulation.point_lock.additive` | one opening of an additive tweak, and of a point lock (N1, N2) |
 //! | `simulation.point_lock.nonce_reuse` | reveals with nonces that were used before (N3, N4) |
+//! | `simulation.amp_ptlc.lock` | a payer makes the locks of a set |
+//! | `simulation.amp_ptlc.redeem` | the recipient decides on a set, marks and reveals |
+//! | `simulation.amp_ptlc.extract` | a payer makes the proof of what settled one shard |
+//! | `simulation.amp_ptlc.verify` | anybody checks a proof |
+//! | `simulation.amp_ptlc.session` | one recipient, one LSP, several sets, and who cheats |
+//! | `simulation.amp_ptlc.attempt` | which lock gives a secret that is bound to the attempt |
+//! | `simulation.amp_ptlc.designs` | what each party gains by cheating, from AMP to point locks |
 //! | `simulation.invoice_stack` | an LSP that hands out what it should not (LS1, LS2) |
 
+pub(crate) mod amp_ptlc;
 pub(crate) mod invoice_stack;
 pub(crate) mod point_lock;
 
@@ -73,7 +81,9 @@ fn nonce_pair(p: Params<'_>) -> Result<NoncePair, OpError> {
 fn point_lock_error(error: PointLockError) -> OpError {
     match error {
         PointLockError::Rule(violation) => refused(violation),
-        other @ PointLockError::NoPoint(_) => OpError::invalid(other.to_string()),
+        other @ (PointLockError::NoPoint(_) | PointLockError::NoShards) => {
+            OpError::invalid(other.to_string())
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn make_pool(_: &Rules, params: &Value) -> Outcome {
 }
 
 /// The public nonces `r1` and `r2`, not checked: that they are points is a rule.
-fn nonce_points(p: Params<'_>) -> Result<NoncePoints, OpError> {
+pub(super) fn nonce_points(p: Params<'_>) -> Result<NoncePoints, OpError> {
     Ok(NoncePoints {
         r1: p.array("r1")?,
         r2: p.array("r2")?,
@@ -115,11 +115,11 @@ pub(crate) fn make_lock(rules: &Rules, params: &Value) -> Outcome {
         .done())
 }
 
-fn points(points: &[PublicKey]) -> Value {
+pub(super) fn points(points: &[PublicKey]) -> Value {
     points.iter().map(|point| hex(point.serialize())).collect()
 }
 
-fn window(p: Params<'_>) -> Result<Window, OpError> {
+pub(super) fn window(p: Params<'_>) -> Result<Window, OpError> {
     let default = Window::default();
     Ok(Window {
         past: p.maybe("window_past", Params::u64)?.unwrap_or(default.past),
@@ -270,7 +270,7 @@ fn payment(p: Params<'_>) -> Result<Payment, OpError> {
     Ok(payment)
 }
 
-fn no_hop() -> OpError {
+pub(super) fn no_hop() -> OpError {
     OpError::invalid("param tweaks is empty; a route has a hop")
 }
 

@@ -215,3 +215,121 @@ fn schemes_have_names() {
     let text = message("simulation.point_lock.additive", &params);
     assert!(text.contains("not additive or point-lock"), "{text}");
 }
+
+fn set_session(payments: Value) -> Value {
+    json!({
+        "secret_key": hex(1), "lsp_id": node_id(2), "chain_hash": hex(3), "payment_addr": hex(8),
+        "nonces": [{"r1": hex(4), "r2": hex(5)}, {"r1": hex(6), "r2": hex(7)}],
+        "expiry": "2000", "now": "1500", "payments": payments,
+    })
+}
+
+/// A set of two shards for a request that binds no root.
+fn set(index: u32, nonce: u8) -> Value {
+    let request = request(nonce).replacen("0003", "0001", 1);
+    json!({"index": index, "request": request, "shards": [
+        {"share": hex(40), "child_index": 0, "tweaks": [hex(20), hex(21)], "amount_msat": "2000"},
+        {"share": hex(41), "child_index": 1, "tweaks": [hex(22)], "amount_msat": "3000"},
+    ]})
+}
+
+#[test]
+fn a_session_of_sets_ends_each_set_in_its_own_way() {
+    let op = "simulation.amp_ptlc.session";
+    let mut lost = set(1, 12);
+    lost["shards"][0]["lost"] = true.into();
+    let mut foreign = set(1, 13);
+    foreign["substitute"] = json!({"r1": hex(30), "r2": hex(31)});
+    let mut bound = set(1, 14);
+    bound["request"] = request(14).into();
+    let result = ok(
+        op,
+        &set_session(json!([
+            set(0, 10),
+            set(0, 11),
+            lost,
+            foreign,
+            bound,
+            set(1, 15)
+        ])),
+    );
+    assert_eq!(
+        ends(&result),
+        [
+            ("settled", None),
+            ("returned", Some(rules::AIT_POINT_ENTRY_UNUSED)),
+            ("returned", Some(rules::AIT_POINT_LOCK)),
+            ("not-sent", Some(rules::POINT_LOCK_ENTRY_INCLUSION)),
+            ("not-sent", Some(rules::AIT_POINT_ROOT_UNBOUND)),
+            ("settled", None),
+        ]
+    );
+    assert_eq!(result["received_msat"], "10000");
+    assert_eq!(result["returned_msat"], "10000");
+    assert_eq!(result["stolen_msat"], "0");
+    assert_eq!(result["payments"][2]["recipient_could_open"], 0);
+    assert_eq!(result["payments"][1].get("recipient_tries"), None);
+    assert_eq!(result["equations"], 2);
+    let verified = ok(
+        "simulation.amp_ptlc.verify",
+        &json!({
+            "chain_hash": hex(3), "recipient_id": node_id(1), "payment_addr": hex(8),
+            "request": set(0, 10)["request"], "proof": result["payments"][0]["proofs"][0],
+        }),
+    );
+    assert_eq!(verified["amount_msat"], "5000");
+}
+
+#[test]
+fn a_session_of_sets_says_what_it_cannot_play() {
+    let op = "simulation.amp_ptlc.session";
+    let text = message(op, &set_session(json!([set(0, 10), set(2, 11)])));
+    assert!(text.starts_with("payments[1]: param index is 2"), "{text}");
+    let mut empty = set(0, 10);
+    empty["shards"] = json!([]);
+    assert!(message(op, &set_session(json!([empty]))).contains("a set has a shard"));
+    let mut routeless = set(0, 10);
+    routeless["shards"][1]["tweaks"] = json!([]);
+    assert!(message(op, &set_session(json!([routeless]))).contains("a route has a hop"));
+    let mut ignoring = set_session(json!([]));
+    ignoring["ignores"] = json!(["amp-tunnel/point-lock/x"]);
+    assert!(message(op, &ignoring).contains("no rule amp-tunnel/point-lock/x"));
+}
+
+#[test]
+fn a_careless_recipient_pays_with_its_key() {
+    let mut careless = set_session(json!([set(0, 10), set(0, 11), set(0, 12)]));
+    careless["ignores"] = json!([rules::AIT_POINT_ENTRY_UNUSED]);
+    let result = ok("simulation.amp_ptlc.session", &careless);
+    assert_eq!(result["recovered_key"], hex(1));
+    careless["payments"] = json!([set(0, 10), set(0, 11)]);
+    let result = ok("simulation.amp_ptlc.session", &careless);
+    assert_eq!(result["key_recovered"], false);
+    assert_eq!(result.get("recovered_key"), None);
+}
+
+#[test]
+fn a_set_of_nothing_is_not_redeemed() {
+    let params = json!({
+        "secret_key": hex(1), "chain_hash": hex(3), "payment_addr": hex(8),
+        "nonces": [{"r1": hex(4), "r2": hex(5)}], "pool_expiry": "2000", "shards": [], "now": "1",
+    });
+    let text = message("simulation.amp_ptlc.redeem", &params);
+    assert!(text.contains("the set has no shards"), "{text}");
+}
+
+#[test]
+fn designs_have_bounds() {
+    let op = "simulation.amp_ptlc.designs";
+    let params = |tunnel: &str, shards: u32| json!({"amount_msat": "1000", "tunnels": [tunnel], "shards": shards, "seed": hex(1)});
+    let result = ok(op, &params("200", 1));
+    let rows = result["rows"].as_array().unwrap();
+    let risks: Vec<&str> = rows
+        .iter()
+        .map(|row| row["at_risk_msat"].as_str().unwrap())
+        .collect();
+    assert_eq!(risks, ["1000", "1000", "1800", "1000", "0"]);
+    assert!(message(op, &params("1001", 1)).contains("1001 msat of an amount"));
+    assert!(message(op, &params("1", 9)).contains("not 1 to 8"));
+    assert!(message(op, &params("1", 0)).contains("not 1 to 8"));
+}
