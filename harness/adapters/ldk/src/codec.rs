@@ -6,6 +6,7 @@
 //! (`offer_amount`, `invreq_amount`, `invoice_amount`); those of an offer go without their prefix.
 //! Named fields are there only when their record is.
 
+use super::lightning::bitcoin::Address;
 use super::lightning::bitcoin::Network;
 use super::lightning::bitcoin::constants::ChainHash;
 use super::lightning::bitcoin::secp256k1::schnorr::Signature;
@@ -19,6 +20,7 @@ use super::lightning::bolt11_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRe
 use super::lightning::io::{self, Read};
 use super::lightning::ln::msgs::DecodeError;
 use super::lightning::offers::invoice::{Bolt12Invoice, UnsignedBolt12Invoice};
+use super::lightning::offers::invoice_error::InvoiceError;
 use super::lightning::offers::invoice_request::{InvoiceRequest, UnsignedInvoiceRequest};
 use super::lightning::offers::merkle::{TaggedHash, verify_signature};
 use super::lightning::offers::offer::{Amount, Offer, Quantity};
@@ -26,8 +28,8 @@ use super::lightning::offers::parse::{Bolt12ParseError, Bolt12SemanticError};
 use super::lightning::offers::refund::Refund;
 use super::lightning::offers::static_invoice::StaticInvoice;
 use super::lightning::util::ser::{BigSize, FixedLengthReader, Readable, Writeable};
-use super::{NAME, VERSION, held_htlc_paths, lightning};
-use crate::answer::{Fail, Outcome, answer};
+use super::{MORE, NAME, VERSION, held_htlc_paths, lightning, more};
+use lnconform_protocol::outcome::{Fail, Outcome, answer};
 use lnconform_protocol::params::{Params, ResultObject, hex, records};
 use lnconform_protocol::{Answer, Handler, Hello, Implementation, OpError, PROTOCOL};
 use serde_json::{Value, json};
@@ -35,7 +37,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// Operations that this version answers.
-pub const OPERATIONS: [&str; 12] = [
+pub const OPERATIONS: [&str; 13] = [
     "bigsize.decode",
     "bigsize.encode",
     "tlv.decode",
@@ -46,6 +48,7 @@ pub const OPERATIONS: [&str; 12] = [
     "bolt12.invoice_request.decode",
     "bolt12.invoice.decode",
     "bolt12.static_invoice.decode",
+    "bolt12.invoice_error.decode",
     "bolt12.sign",
     "bolt12.verify",
 ];
@@ -64,8 +67,8 @@ impl Handler for Codec {
                 source: "https://github.com/lightningdevkit/rust-lightning".into(),
             },
             protocol: PROTOCOL,
-            operations: OPERATIONS.map(String::from).to_vec(),
-            dialects: vec![],
+            operations: OPERATIONS.iter().chain(MORE).map(|&op| op.into()).collect(),
+            dialects: vec!["async/ldk".into()],
         }
     }
 
@@ -86,19 +89,29 @@ fn call(op: &str, params: Params<'_>) -> Outcome {
         "bolt12.invoice_request.decode" => invoice_request_decode(params),
         "bolt12.invoice.decode" => invoice_decode(params),
         "bolt12.static_invoice.decode" => static_invoice_decode(params),
+        "bolt12.invoice_error.decode" => invoice_error_decode(params),
+        "bolt12.invoice_request.respond" => Err(Fail::Unsupported(
+            "LDK tells requests for its own offers by a MAC in their metadata, inside the node"
+                .into(),
+        )),
+        "bolt12.invoice.match" => Err(Fail::Unsupported(
+            "LDK tells invoices for its own requests by a MAC in their metadata, inside the node"
+                .into(),
+        )),
         "bolt12.sign" => sign(params),
         "bolt12.verify" => verify(params),
-        _ => Err(Fail::Unsupported(format!("{NAME} has no operation {op}"))),
+        _ => more(op, params)
+            .unwrap_or_else(|| Err(Fail::Unsupported(format!("{NAME} has no operation {op}")))),
     }
 }
 
 /// LDK's own word for what is wrong, with what was being read.
-fn refused(what: &str, e: &impl Debug) -> Fail {
+pub(super) fn refused(what: &str, e: &impl Debug) -> Fail {
     OpError::invalid(format!("{what}: {e:?}")).into()
 }
 
 /// As [`refused`], for a BOLT 12 message: LDK tells what is wrong from what it cannot do.
-fn refused_message(what: &str, e: Bolt12ParseError) -> Fail {
+pub(super) fn refused_message(what: &str, e: Bolt12ParseError) -> Fail {
     match e {
         Bolt12ParseError::InvalidSemantics(Bolt12SemanticError::UnsupportedCurrency) => {
             Fail::Unsupported(format!("LDK reads no {what} for an amount in a currency"))
@@ -161,7 +174,7 @@ fn read_records(stream: &[u8], knows: impl Fn(u64) -> bool) -> Result<Records, D
 }
 
 /// Records of a message that LDK has accepted.
-fn accepted(bytes: &[u8]) -> Result<Records, Fail> {
+pub(super) fn accepted(bytes: &[u8]) -> Result<Records, Fail> {
     read_records(bytes, |_| true).map_err(|e| {
         OpError::internal(format!(
             "LDK accepts the message, but not its TLV stream: {e:?}"
@@ -579,7 +592,44 @@ fn stream(params: Params<'_>, what: &str) -> Result<Vec<u8>, Fail> {
     Ok(params.hex("bytes")?)
 }
 
+/// Which chains are accepted is compared in the node, where the adapter's user cannot see it.
+fn no_chains(params: Params<'_>, what: &str) -> Result<(), Fail> {
+    match params.get("chains") {
+        None => Ok(()),
+        Some(_) => Err(Fail::Unsupported(format!(
+            "LDK holds {what} against the chain of its node, not when it reads them"
+        ))),
+    }
+}
+
+/// The payer's name of BIP 353, from a message that has the accessor.
+macro_rules! bip_353_name {
+    ($message: expr) => {
+        $message
+            .offer_from_hrn()
+            .as_ref()
+            .map(|name| json!({"name": name.user(), "domain": name.domain()}))
+    };
+}
+
+/// Fallback addresses that LDK offers to pay to, where the record is there.
+fn fallbacks(found: &Records, usable: Vec<Address>) -> Option<Vec<Value>> {
+    has(found, 172).then(|| {
+        usable
+            .iter()
+            .filter_map(Address::witness_program)
+            .map(|program| {
+                json!({
+                    "version": program.version().to_num(),
+                    "address": hex(program.program().as_bytes()),
+                })
+            })
+            .collect()
+    })
+}
+
 fn refund_decode(params: Params<'_>) -> Outcome {
+    no_chains(params, "refunds")?;
     let refund = match params.maybe("string", Params::str)? {
         Some(string) => string.parse(),
         None => Refund::try_from(params.hex("bytes")?),
@@ -657,6 +707,7 @@ macro_rules! add_invreq_fields {
 
 fn invoice_request_decode(params: Params<'_>) -> Outcome {
     let bytes = stream(params, "invoice requests")?;
+    no_chains(params, "invoice requests")?;
     let request =
         InvoiceRequest::try_from(bytes).map_err(|e| refused_message("invoice request", e))?;
     if request.invoice_request_features().requires_unknown_bits() {
@@ -666,6 +717,7 @@ fn invoice_request_decode(params: Params<'_>) -> Outcome {
     let result = ResultObject::new().with("records", shown(&found));
     let result = offer_fields!(request).add(result, &found, "offer_");
     let result = add_invreq_fields!(request, request.amount_msats(), &found, result)
+        .maybe("invreq_bip_353_name", bip_353_name!(request))
         .with("signature", hex(request.signature().serialize()));
     Ok(result.done())
 }
@@ -687,14 +739,27 @@ macro_rules! add_invoice_fields {
                 "invoice_features",
                 has($found, 174).then(|| feature_bytes($invoice.invoice_features().le_flags())),
             )
+            .maybe("usable_fallbacks", fallbacks($found, $invoice.fallbacks()))
             .with("invoice_node_id", $invoice.signing_pubkey().to_string())
+            // A sum beyond 64 bits has no end that could be shown.
+            .maybe(
+                "expiry",
+                $invoice
+                    .created_at()
+                    .checked_add($invoice.relative_expiry())
+                    .map(|end| end.as_secs().to_string()),
+            )
             .with("signature", hex($invoice.signature().serialize()))
     };
 }
 
 fn invoice_decode(params: Params<'_>) -> Outcome {
     let bytes = stream(params, "invoices")?;
+    no_chains(params, "invoices")?;
     let invoice = Bolt12Invoice::try_from(bytes).map_err(|e| refused_message("invoice", e))?;
+    if invoice.invoice_features().requires_unknown_bits() {
+        return Err(unanswered("invoice"));
+    }
     if let Some(now) = params.maybe("now", Params::u64)?
         && invoice.is_expired_no_std(Duration::from_secs(now))
     {
@@ -729,8 +794,19 @@ fn invoice_decode(params: Params<'_>) -> Outcome {
 
 fn static_invoice_decode(params: Params<'_>) -> Outcome {
     let bytes = stream(params, "static invoices")?;
+    no_chains(params, "static invoices")?;
+    if let Some(dialect) = params.maybe("dialect", Params::str)?
+        && dialect != "async/ldk"
+    {
+        return Err(Fail::Unsupported(format!(
+            "LDK reads static invoices of the dialect async/ldk, not {dialect}"
+        )));
+    }
     let invoice =
         StaticInvoice::try_from(bytes).map_err(|e| refused_message("static invoice", e))?;
+    if invoice.invoice_features().requires_unknown_bits() {
+        return Err(unanswered("static invoice"));
+    }
     if let Some(now) = params.maybe("now", Params::u64)?
         && invoice.is_expired_no_std(Duration::from_secs(now))
     {
@@ -756,6 +832,26 @@ fn static_invoice_decode(params: Params<'_>) -> Outcome {
         message_paths(held_htlc_paths(&invoice)),
     );
     Ok(result.done())
+}
+
+fn invoice_error_decode(params: Params<'_>) -> Outcome {
+    let bytes = params.hex("bytes")?;
+    // What LDK does with record 68 of an onion message, whose value this is.
+    let mut rest = &bytes[..];
+    let error = InvoiceError::read(&mut rest).map_err(|e| refused("invoice error", &e))?;
+    if !rest.is_empty() {
+        return Err(refused("invoice error", &DecodeError::InvalidValue));
+    }
+    let field = error.erroneous_field;
+    let suggested = field.as_ref().and_then(|f| f.suggested_value.as_ref());
+    Ok(ResultObject::new()
+        .maybe(
+            "erroneous_field",
+            field.as_ref().map(|f| f.tlv_fieldnum.to_string()),
+        )
+        .maybe("suggested_value", suggested.map(hex))
+        .with("error", error.message.0)
+        .done())
 }
 
 /// An unsigned message, which is all that LDK's public interface hashes.
@@ -866,8 +962,8 @@ mod tests {
     use super::lightning::offers::offer::OfferBuilder;
     use super::lightning::offers::refund::RefundBuilder;
     use super::*;
-    use crate::answer::answer;
     use lnconform_protocol::ErrorKind;
+    use lnconform_protocol::outcome::answer;
 
     fn ask(op: &str, params: Value) -> Answer {
         answer(call(op, Params::new(&params)))
@@ -1123,6 +1219,39 @@ mod tests {
             "secret_key": hex([1; 32]),
         });
         assert!(matches!(ask("bolt12.sign", params), Answer::Unsupported(_)));
+    }
+
+    /// LDK puts the length of the stream in front of it, which BOLT 4 and BOLT 12 do not.
+    #[test]
+    fn an_invoice_error_is_read_as_ldk_writes_it() {
+        let error = InvoiceError::from_string("too dear".into());
+        let op = "bolt12.invoice_error.decode";
+        let got = result(op, json!({"bytes": hex(error.encode())}));
+        assert_eq!(got, json!({"error": "too dear"}));
+        let got = result(op, json!({"bytes": "0a01015203020102050178"}));
+        assert_eq!(
+            got,
+            json!({"erroneous_field": "82", "suggested_value": "0102", "error": "x"})
+        );
+        assert_eq!(error_kind(op, "03010152"), ErrorKind::Invalid);
+        assert_eq!(error_kind(op, "0305017800"), ErrorKind::Invalid);
+    }
+
+    fn error_kind(op: &str, bytes: &str) -> ErrorKind {
+        error(op, json!({ "bytes": bytes })).kind
+    }
+
+    #[test]
+    fn what_only_the_node_knows_is_unsupported() {
+        for op in ["bolt12.invoice_request.respond", "bolt12.invoice.match"] {
+            assert!(matches!(ask(op, json!({})), Answer::Unsupported(_)), "{op}");
+        }
+        let chains = json!({"bytes": "00", "chains": [hex([0; 32])]});
+        for op in ["invoice_request", "invoice", "static_invoice", "refund"] {
+            let op = format!("bolt12.{op}.decode");
+            let got = ask(&op, chains.clone());
+            assert!(matches!(got, Answer::Unsupported(_)), "{op}");
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 pub(crate) use lightning02 as lightning;
 
+use lnconform_protocol::outcome::Outcome;
+use lnconform_protocol::params::Params;
+
 #[allow(
     clippy::duplicate_mod,
     reason = "one source is compiled against each version, so that both are asked alike"
@@ -19,4 +22,12 @@ pub(crate) fn held_htlc_paths(
     invoice: &lightning::offers::static_invoice::StaticInvoice,
 ) -> &[lightning::blinded_path::message::BlindedMessagePath] {
     invoice.message_paths()
+}
+
+/// Operations of this version alone: none.
+pub(crate) const MORE: &[&str] = &[];
+
+/// Answers one of [`MORE`].
+pub(crate) fn more(_: &str, _: Params<'_>) -> Option<Outcome> {
+    None
 }
