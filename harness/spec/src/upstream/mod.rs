@@ -20,6 +20,7 @@ mod bolt01;
 mod bolt12;
 mod onion;
 mod other;
+mod payer_proof;
 
 use crate::sources::Sources;
 use crate::tree::{self, File};
@@ -188,7 +189,7 @@ const KNOWN: &[(&str, &str, Reader)] = &[
     ("offers-test.json", "bolt12", bolt12::offers),
     ("format-string-test.json", "bolt12", bolt12::format_strings),
     ("signature-test.json", "bolt12", bolt12::signatures),
-    ("payer-proof-test.json", "bolt12", other::payer_proofs),
+    ("payer-proof-test.json", "bolt12", payer_proof::payer_proofs),
 ];
 
 /// All cases below `dir`: any part of the upstream repositories, or full checkouts.

@@ -5,7 +5,7 @@ use super::{
     Draft, Named, Reading, UpstreamExpect, bytes, element_lines, field, line_of, list, onion,
 };
 use super::{parse, string};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn any() -> UpstreamExpect {
     UpstreamExpect::Result(json!({}))
@@ -166,55 +166,6 @@ pub(super) fn extended_queries(out: &mut Reading, text: &str) -> Result<(), Stri
                 },
             ),
             Err(message) => out.fault(format_args!("line {line}"), message),
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn payer_proofs(out: &mut Reading, text: &str) -> Result<(), String> {
-    let parsed = parse(text)?;
-    let valid = |json: &Value| -> Result<_, String> {
-        let mut expect = json!({});
-        if let Ok(preimage) = field(json, "input").and_then(|input| bytes(input, "preimage")) {
-            expect["preimage"] = preimage.into();
-        }
-        let proof = string(field(json, "result")?, "bech32")?;
-        Ok((
-            string(json, "name")?.to_owned(),
-            proof.to_owned(),
-            UpstreamExpect::Result(expect),
-        ))
-    };
-    let invalid = |json: &Value| -> Result<_, String> {
-        let proof = string(json, "bech32")?.to_owned();
-        Ok((
-            string(json, "reason")?.to_owned(),
-            proof,
-            UpstreamExpect::Error,
-        ))
-    };
-    for (key, is_valid) in [("valid_vectors", true), ("invalid_vectors", false)] {
-        let lines = element_lines(text, Some(key));
-        for (index, json) in list(&parsed, key)?.iter().enumerate() {
-            let line = line_of(&lines, index);
-            match if is_valid { valid(json) } else { invalid(json) } {
-                Ok((name, proof, expect)) => out.push(
-                    &Named {
-                        group: None,
-                        name: &name,
-                        json,
-                        line,
-                    },
-                    None,
-                    Draft {
-                        operation: "payer_proof.verify",
-                        input: json!({"proof": proof}),
-                        expect,
-                        covers: Vec::new(),
-                    },
-                ),
-                Err(message) => out.fault(format_args!("line {line}"), message),
-            }
         }
     }
     Ok(())

@@ -274,6 +274,78 @@ fn every_value_of_a_merkle_tree_is_a_step() {
 }
 
 #[test]
+fn a_payer_proof_is_read_made_and_taken_apart() {
+    let (cases, fault) = read_with(
+        payer_proof::payer_proofs,
+        r#"{"payer_secret": "42",
+  "valid_vectors": [
+    {"name": "Note", "input": {"invoice_hex": "0000", "preimage": "01", "note": "for $you",
+        "invoice_fields": [{"tag": 0, "hex": "00", "included": false}, {"tag": 88, "hex": "02", "included": true},
+            {"tag": 240, "hex": "05", "included": true}]},
+     "working": {"invoice_merkle_root": "aa", "proof_omitted_tlvs": [1], "proof_missing_hashes": ["bb"], "proof_leaf_hashes": ["cc"]},
+     "result": {"bech32": "lnp1x", "proof_fields": [{"tag": 88, "hex": "02"}, {"tag": 240, "hex": "05"}, {"tag": 1001, "hex": "01"}]}},
+    {"name": "explicit", "input": {"invoice_hex": "0000", "preimage": "01", "invoice_fields": []},
+     "working": {"invoice_merkle_root": "aa", "proof_omitted_tlvs": [], "proof_missing_hashes": [], "proof_leaf_hashes": []},
+     "result": {"bech32": "lnp1x", "proof_fields": [{"tag": 1002, "hex": ""}]}}
+  ],
+  "invalid_vectors": [
+    {"reason": "contains_invreq_metadata", "bech32": "lnp1y"},
+    {"reason": "something new", "bech32": "lnp1z"},
+    {"reason": "no proof"}
+  ]}"#,
+    );
+    assert_eq!(
+        fault.unwrap(),
+        "the file has an unknown shape: line 15: there is no `bech32`"
+    );
+    let seen: Vec<_> = cases
+        .iter()
+        .map(|c| {
+            (
+                c.line,
+                c.operation.as_str(),
+                c.id.rsplit('/').next().unwrap(),
+            )
+        })
+        .map(|(line, op, id)| (line, op, id.split('~').next().unwrap()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (3, "payer_proof.verify", "note"),
+            (3, "payer_proof.create", "create"),
+            (3, "payer_proof.disclose", "disclose"),
+            // The writer leaves an empty field out, so this one it does not make.
+            (8, "payer_proof.verify", "explicit"),
+            (8, "payer_proof.disclose", "disclose"),
+            (13, "payer_proof.verify", "contains-invreq-metadata"),
+            (14, "payer_proof.verify", "something-new"),
+        ]
+    );
+    assert_eq!(
+        cases[0].expect,
+        UpstreamExpect::Result(json!({"preimage": "01", "note": "for $you",
+            "disclosed": [{"type": "88", "value": "02"}]}))
+    );
+    assert_eq!(
+        cases[1].input,
+        json!({"invoice": "0000", "preimage": "01", "payer_secret": "42", "include": ["88"], "note": "for $you"})
+    );
+    assert_eq!(
+        cases[1].expect,
+        UpstreamExpect::Result(json!({"proof": "lnp1x"}))
+    );
+    assert_eq!(
+        cases[2].expect,
+        UpstreamExpect::Result(
+            json!({"root": "aa", "omitted": ["1"], "missing_hashes": ["bb"], "leaf_hashes": ["cc"]})
+        )
+    );
+    assert_eq!(cases[5].covers, ["payer-proof/reader/metadata"]);
+    assert_eq!(cases[6].covers, Vec::<String>::new());
+}
+
+#[test]
 fn copies_are_one_and_contradictions_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let put = |path: &str, text: &str| {
@@ -372,8 +444,12 @@ fn every_requirement_named_here_has_an_entry() {
     let named = bolt12::INVALID_OFFER
         .iter()
         .chain(bolt12::VALID_OFFER)
+        .chain(payer_proof::INVALID)
         .map(|r| r.1)
         .chain(onion::CONSTRUCTION.iter().copied());
+    for id in payer_proof::named() {
+        assert!(catalogue.get(id).is_some(), "{id}");
+    }
     for id in named.chain(
         bolt01
             .iter()
@@ -418,6 +494,7 @@ fn the_files_of_upstream_are_read_whole() {
         "bolt12/offers-test",
         "bolt12/format-string-test",
         "bolt12/signature-test",
+        "bolt12/payer-proof-test",
     ] {
         assert!(counts.contains_key(&format!("upstream/{file}")), "{file}");
     }
