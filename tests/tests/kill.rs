@@ -19,11 +19,13 @@ const STOPPED: Duration = Duration::from_secs(5);
 const OUTLIVED: Duration = Duration::from_secs(10);
 
 /// A live run that goes on for long.
-const LIVE: [&str; 6] = [
+const LIVE: [&str; 8] = [
     "run",
     "--lane",
     "cluster",
     "keysend/direct",
+    "--adapter",
+    "ldk-node",
     "--repeat",
     "50",
 ];

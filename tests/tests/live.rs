@@ -25,7 +25,15 @@ fn keysend_and_offers_are_paid_between_real_nodes() {
     run(
         &place,
         0,
-        &["run", "--lane", "cluster", "keysend/**", "bolt12/live/**"],
+        &[
+            "run",
+            "--lane",
+            "cluster",
+            "--adapter",
+            "ldk-node",
+            "keysend/**",
+            "bolt12/live/**",
+        ],
     );
     let records = place.results(RESULTS);
 
@@ -52,30 +60,34 @@ fn keysend_and_offers_are_paid_between_real_nodes() {
         assert_eq!(check["expected"], true, "{check}");
     }
 
-    // Where the time went, for each scenario.
+    // Where the time went: in the steps of each scenario, and in what its cluster took.
     let phases = of_type(&records, "phase");
-    for name in ["start", "fund", "open", "graph", "steps", "stop"] {
-        let of_name: Vec<_> = phases
-            .iter()
-            .copied()
-            .filter(|p| p["name"] == name)
-            .collect();
-        let ids: BTreeSet<String> = set(&of_name, "id").into_iter().map(str::to_owned).collect();
-        assert_eq!(ids, scenarios, "phase {name}");
+    let named = |name: &str| -> Vec<_> {
+        let of_name = phases.iter().copied().filter(|p| p["name"] == name);
+        of_name.collect()
+    };
+    let steps = named("steps");
+    let ids: BTreeSet<String> = set(&steps, "id").into_iter().map(str::to_owned).collect();
+    assert_eq!(ids, scenarios);
+    let clusters = set(&checks, "cluster");
+    assert_eq!(set(&steps, "cluster"), clusters);
+    for name in ["start", "fund", "open", "graph", "stop"] {
+        let of_name = named(name);
+        assert_eq!(set(&of_name, "cluster"), clusters, "phase {name}");
+        assert_eq!(of_name.len(), clusters.len(), "phase {name}");
     }
 
-    // A node of its own for each role of each scenario.
+    // Several scenarios share a cluster, and each cluster has a node for each role.
+    assert!(clusters.len() < scenarios.len(), "{clusters:?}");
     let nodes = of_type(&records, "node");
-    let roles = |id: &String| {
-        let mut of_scenario = checks
-            .iter()
-            .filter(|c| c["id"].as_str().map(scenario).as_ref() == Some(id));
-        of_scenario.next().unwrap()["roles"]
-            .as_object()
-            .unwrap()
-            .len()
-    };
-    assert_eq!(nodes.len(), scenarios.iter().map(roles).sum::<usize>());
+    for cluster in &clusters {
+        let here = |records: &[&serde_json::Value]| -> Vec<serde_json::Value> {
+            let of_cluster = records.iter().filter(|r| r["cluster"] == *cluster);
+            of_cluster.map(|r| (*r).clone()).collect()
+        };
+        let roles = here(&checks)[0]["roles"].as_object().unwrap().len();
+        assert_eq!(here(&nodes).len(), roles, "cluster {cluster}");
+    }
     assert_eq!(
         set(&nodes, "node_id").len(),
         nodes.len(),
@@ -98,7 +110,20 @@ fn two_runs_at_the_same_time_both_pass() {
     let places = [place(), place()];
     std::thread::scope(|scope| {
         for place in &places {
-            scope.spawn(|| run(place, 0, &["run", "--lane", "cluster", "keysend/**"]));
+            scope.spawn(|| {
+                run(
+                    place,
+                    0,
+                    &[
+                        "run",
+                        "--lane",
+                        "cluster",
+                        "--adapter",
+                        "ldk-node",
+                        "keysend/**",
+                    ],
+                )
+            });
         }
     });
     let [a, b] = places
@@ -157,7 +182,18 @@ steps:
   - {name: after, on: payer, do: chain.sync, with: {height: 1}, expect: {}}
 "#,
     );
-    let said = run(&place, 1, &["run", "--vectors", "mine", "own/**"]);
+    let said = run(
+        &place,
+        1,
+        &[
+            "run",
+            "--adapter",
+            "ldk-node",
+            "--vectors",
+            "mine",
+            "own/**",
+        ],
+    );
     let id = "own/wrong-amount#received";
     assert_shown(&place, &said, id);
     let records = place.results(RESULTS);
@@ -213,7 +249,18 @@ steps:
   - {name: never, on: payer, do: channel.list, until: true, deadline: 1s, expect: {result: {$contains: {usable: false}}}}
 "#,
     );
-    let said = run(&place, 1, &["run", "--vectors", "mine", "own/**"]);
+    let said = run(
+        &place,
+        1,
+        &[
+            "run",
+            "--adapter",
+            "ldk-node",
+            "--vectors",
+            "mine",
+            "own/**",
+        ],
+    );
     let records = place.results(RESULTS);
     for (id, last) in [
         ("own/event#never", "payment-received"),
@@ -241,7 +288,18 @@ fn a_bitcoind_of_another_version_is_refused_by_name() {
         "#!/bin/sh\necho 'Bitcoin Core daemon version v25.1.0'\n",
     );
     place.env("BITCOIND_EXE", fake);
-    let said = run(&place, 5, &["run", "--lane", "cluster", "keysend/direct"]);
+    let said = run(
+        &place,
+        5,
+        &[
+            "run",
+            "--lane",
+            "cluster",
+            "--adapter",
+            "ldk-node",
+            "keysend/direct",
+        ],
+    );
     let records = place.results(RESULTS);
     let checks = of_type(&records, "check");
     assert!(!checks.is_empty());

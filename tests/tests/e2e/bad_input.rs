@@ -442,7 +442,14 @@ fn a_bitcoind_that_is_not_the_right_one() {
         "Bitcoin Core daemon version v27.0.0",
     );
     let other = fake_bitcoind(&place, "other/bitcoind", "Hello, I am something else");
-    let run = ["run", "--lane", "cluster", "keysend/direct"];
+    let run = [
+        "run",
+        "--lane",
+        "cluster",
+        "--adapter",
+        "ldk-node",
+        "keysend/direct",
+    ];
     // Whole, since a screen breaks its lines where the path of this machine ends.
     let reason =
         |ran: Ran, place: &Place| ran.redacted(place.last("check")[0]["message"].as_str().unwrap());
@@ -474,7 +481,14 @@ fn a_bitcoind_that_does_not_start_is_the_environment() {
     let broken = broken_bitcoind(&place);
     place.env("BITCOIND_EXE", broken);
     let ran = place
-        .run(&["run", "--lane", "cluster", "keysend/direct"])
+        .run(&[
+            "run",
+            "--lane",
+            "cluster",
+            "--adapter",
+            "ldk-node",
+            "keysend/direct",
+        ])
         .code(5);
     for check in place.last("check") {
         assert_eq!(
@@ -523,7 +537,14 @@ fn no_free_port() {
         "ip link set lo up && mkdir -p -m 1777 /tmp/lnconform-ports && \
          mount -t tmpfs none /tmp/lnconform-ports || exit 99; exec {python} -I -S hold.py \"$0\" \"$@\""
     );
-    let args = ["run", "--lane", "cluster", "keysend/direct"];
+    let args = [
+        "run",
+        "--lane",
+        "cluster",
+        "--adapter",
+        "ldk-node",
+        "keysend/direct",
+    ];
     match run_apart(&place, "nm", &script, &args).filter(|r| r.code != Some(99)) {
         Some(ran) => {
             let ran = ran.code(5);

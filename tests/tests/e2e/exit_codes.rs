@@ -260,7 +260,14 @@ fn five_named_and_missing() {
     place.program("adapter", "#!/bin/sh\nexit 0\n");
     place.env("PATH", place.path("nothing"));
     let no_bitcoind = place
-        .run(&["run", "--lane", "cluster", "keysend/direct"])
+        .run(&[
+            "run",
+            "--lane",
+            "cluster",
+            "--adapter",
+            "ldk-node",
+            "keysend/direct",
+        ])
         .code(5);
     let checks = place.last("check");
     assert!(!checks.is_empty());

@@ -40,7 +40,7 @@ fn what_is_listed_is_what_a_run_makes() {
     assert!(
         listed
             .stderr
-            .contains("1 slow vector is left out: `--slow` takes it")
+            .contains("2 slow vectors are left out: `--slow` takes them")
     );
     let dry = place.run(&args(&["run", "--dry-run"])).code(0);
     assert_eq!(ids(&dry.stdout).into_iter().collect::<BTreeSet<_>>(), list);

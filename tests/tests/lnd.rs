@@ -1,0 +1,92 @@
+//! LND through the binary: paid and paying, and gone with a harness that is killed.
+#![cfg(target_os = "linux")]
+
+mod nodes;
+
+use lnconform_tests::{Place, binary};
+use nodes::{
+    RESULTS, Running, assert_tidy, has_result, labelled, of_type, place, processes, set, signal,
+    within,
+};
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// As [`place`], with LND, which is installed first, once, as a user does it.
+fn with_lnd() -> Place {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let output = Command::new(binary())
+            .args(["install", "lnd"])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "LND could not be installed; what follows says what to type:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    });
+    let mut place = place();
+    if let Some(program) = std::env::var_os("LND_EXE").filter(|value| !value.is_empty()) {
+        place.env("LND_EXE", program);
+    }
+    place
+}
+
+#[test]
+fn keysend_is_paid_between_two_lnds() {
+    let place = with_lnd();
+    let args = [
+        "run",
+        "--lane",
+        "cluster",
+        "--adapter",
+        "lnd",
+        "keysend/direct",
+    ];
+    let mut run = Running::start(&place, &args);
+    let status = run.end();
+    assert_eq!(status.code(), Some(0), "{}", run.said());
+    assert_tidy(&place, run.id());
+    let records = place.results(RESULTS);
+    let checks = of_type(&records, "check");
+    assert!(!checks.is_empty());
+    for check in &checks {
+        assert_eq!(check["outcome"], "passed", "{check}");
+    }
+    let nodes = of_type(&records, "node");
+    assert_eq!(set(&nodes, "role"), BTreeSet::from(["payer", "payee"]));
+    assert_eq!(set(&nodes, "implementation"), BTreeSet::from(["lnd"]));
+    assert_eq!(set(&nodes, "node_id").len(), 2, "two nodes share a key");
+}
+
+/// The kernel ends the adapter with the harness, and lnd with the adapter.
+#[test]
+fn no_lnd_outlives_a_harness_that_is_killed() {
+    let place = with_lnd();
+    let args = [
+        "run",
+        "--lane",
+        "cluster",
+        "--adapter",
+        "lnd",
+        "keysend/direct",
+        "--repeat",
+        "50",
+    ];
+    let mut run = Running::start(&place, &args);
+    run.until("a first result and a living lnd", |place| {
+        let lives = labelled(place)
+            .iter()
+            .any(|p| p.command.contains("--lnddir="));
+        has_result(place) && lives
+    });
+    let begin = Instant::now();
+    signal("KILL", run.id());
+    run.end();
+    within(Duration::from_secs(10), begin, &0, || {
+        processes(&place).len()
+    });
+}
