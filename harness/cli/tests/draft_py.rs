@@ -56,7 +56,10 @@ fn one_that_is_not_installed_is_shown_and_fails_only_a_run_that_names_it() {
         assert_eq!(code, Some(5), "{named:?} {said}");
     }
     let (code, said) = stage.run(&["run", check, "--adapter", "draft-py@9.9.9"]);
-    assert!(said.contains("draft-py 9.9.9 is not in the version table"), "{said}");
+    assert!(
+        said.contains("draft-py 9.9.9 is not in the version table"),
+        "{said}"
+    );
     assert_eq!(code, Some(2), "{said}");
     for alone in [
         &["adapter", "draft-py"][..],
