@@ -44,8 +44,7 @@ pub struct Supervised {
     live: Option<Adapter>,
     /// Processes started so far.
     lives: u64,
-    /// Processes that broke so far, those started to look for a culprit included: an adapter is
-    /// started [`Limits::restarts`] times more and not once above, whatever for.
+    /// Faults so far; one that came again while its request was looked for counts once.
     faults: u32,
     given_up: Option<Fault>,
 }
@@ -206,7 +205,6 @@ impl Supervised {
                     }
                     Err(Broken { fault, unanswered }) => {
                         self.live = None;
-                        self.count(&fault);
                         match unanswered.first() {
                             Some(ask) => each(ask.index, Err(fault), Duration::ZERO),
                             None => late.push(Late { index: None, fault }),

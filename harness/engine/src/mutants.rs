@@ -338,8 +338,7 @@ impl Trial<'_> {
         let limits = Limits {
             // A mutant may well crash where the rule guards what follows. Each crash is put down to
             // its own check; none may be failed unasked, as that would catch the mutant for free.
-            // Two a check: one that breaks among others, and one while its culprit is looked for.
-            restarts: u32::try_from(2 * ready.len()).unwrap_or(u32::MAX),
+            restarts: u32::try_from(ready.len()).unwrap_or(u32::MAX),
             ..self.limits.clone()
         };
         let requests = ready
