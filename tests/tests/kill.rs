@@ -188,6 +188,8 @@ steps:
         "mine",
         "own/killed",
         "own/later",
+        "--adapter",
+        "ldk-node",
         "--jobs",
         "1",
     ];
