@@ -92,10 +92,6 @@ impl Mutant {
             ],
         }
     }
-
-    fn spec(&self) -> &str {
-        spec(&self.requirement)
-    }
 }
 
 /// The specification of a requirement: what its id begins with.
@@ -134,10 +130,17 @@ pub fn of_cases(mutants: Vec<Mutant>, cases: &[&Case]) -> Vec<Mutant> {
             None => case.covers.iter().map(|c| spec(c)).collect(),
         })
         .collect();
-    mutants
-        .into_iter()
-        .filter(|m| specs.contains(m.spec()))
-        .collect()
+    of_specs(mutants, |spec| specs.contains(spec))
+}
+
+/// Those mutants whose requirement belongs to a specification that `wanted` takes. A name may have
+/// slashes (`bolt12/static-invoice`), and its statements belong to the shorter name as well.
+pub fn of_specs(mutants: Vec<Mutant>, wanted: impl Fn(&str) -> bool) -> Vec<Mutant> {
+    let belongs = |m: &Mutant| {
+        let id = &m.requirement;
+        id.match_indices('/').any(|(at, _)| wanted(&id[..at]))
+    };
+    mutants.into_iter().filter(belongs).collect()
 }
 
 /// Why some mutants survive, from `specs/mutants.yaml`.
@@ -530,6 +533,23 @@ mod tests {
         upstream.origin = Origin::Upstream;
         assert_eq!(of(&[case("v", Some("a"), &[]), upstream.clone()]), 4);
         assert_eq!(of(&[upstream]), 1);
+    }
+
+    #[test]
+    fn a_specification_may_have_a_slash_in_its_name() {
+        let rules = [("a/part/x", false), ("a/y", false), ("ab/z", false)];
+        let of = |name: &str| {
+            let chosen = of_specs(mutants(rules), |spec| spec == name);
+            chosen
+                .into_iter()
+                .map(|m| m.requirement)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("a/part"), ["a/part/x"]);
+        assert_eq!(of("a"), ["a/part/x", "a/y"]);
+        assert_eq!(of("a/p"), [""; 0]);
+        let case = case("v", Some("a/part@1"), &["a/part/x"]);
+        assert_eq!(of_cases(mutants(rules), &[&case]).len(), 1);
     }
 
     #[test]

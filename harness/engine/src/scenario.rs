@@ -514,7 +514,7 @@ impl<'a> Play<'a> {
     }
 
     fn run(&mut self, cluster: &mut Cluster, stop: &Stop) {
-        let mut broken: Option<(String, Option<Blame>)> = None;
+        let mut broken: Option<(Outcome, String, Option<Blame>)> = None;
         let scenario = self.scenario;
         for step in &scenario.steps {
             let id = format!("{}#{}", self.case.id, step.name);
@@ -523,12 +523,12 @@ impl<'a> Play<'a> {
             } else {
                 &step.covers
             };
-            if let Some((why, blame)) = &broken {
+            if let Some((outcome, why, blame)) = &broken {
                 if step.expect.is_some() {
                     self.findings.push(Finding::other(
                         id,
                         covers,
-                        Outcome::CouldNotRun,
+                        *outcome,
                         *blame,
                         format!("not reached: {why}"),
                     ));
@@ -540,18 +540,26 @@ impl<'a> Play<'a> {
             }
             let finding = self.step(cluster, step, &id, covers, stop);
             if finding.outcome != Outcome::Passed {
-                let came = if finding.outcome == Outcome::Failed {
-                    "failed"
-                } else {
-                    "did not run"
-                };
-                let why = format!(
-                    "step {} ({} on {}) {came}",
-                    step.name, step.operation, step.on
-                );
-                // Where an operation is lacking, nobody else is to blame.
-                let blame = finding.blame.or(Some(Blame::Implementation));
-                broken = Some((why, blame));
+                let step = format!("step {} ({} on {})", step.name, step.operation, step.on);
+                broken = Some(match finding.outcome {
+                    // What an implementation lacks is no failure, and so is what hangs on it.
+                    lacking @ (Outcome::Unsupported | Outcome::NotApplicable) => {
+                        let why = finding.message.as_deref().unwrap_or_default();
+                        (
+                            lacking,
+                            format!("{step} is {}: {why}", lacking.as_str()),
+                            None,
+                        )
+                    }
+                    Outcome::Failed => {
+                        let blame = finding.blame.or(Some(Blame::Implementation));
+                        (Outcome::CouldNotRun, format!("{step} failed"), blame)
+                    }
+                    _ => {
+                        let why = format!("{step} did not run");
+                        (Outcome::CouldNotRun, why, finding.blame)
+                    }
+                });
             }
             // A step that asserts nothing is a check only when it goes wrong.
             if step.expect.is_some() || finding.outcome != Outcome::Passed {

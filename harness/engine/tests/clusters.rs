@@ -325,6 +325,28 @@ fn what_nobody_can_is_unsupported_before_anything_starts() {
 }
 
 #[test]
+fn what_hangs_on_a_lacking_step_is_lacking_too() {
+    let steps = "steps:\n\
+        - {name: sign, on: payee, do: fake.lacks, expect: {}}\n\
+        - {name: after, on: payer, do: fake.visit, expect: {}}\n";
+    let came = play(&[("a", steps)], false);
+    let check = came.seen.check("a#after");
+    assert_eq!(check.outcome, Outcome::Unsupported, "{check:?}");
+    assert_eq!(check.blame, None, "{check:?}");
+    let message = check.message.as_deref().unwrap();
+    assert!(
+        message.starts_with("not reached: step sign (fake.lacks on payee) is unsupported")
+            && message.ends_with("not with these params"),
+        "{message}"
+    );
+    // A failure is another thing: what follows it could not run.
+    let fails = steps.replace("fake.lacks, expect: {}", "fake.visit, expect: {visits: 7}");
+    let came = play(&[("a", &fails)], false);
+    assert_eq!(came.seen.check("a#sign").outcome, Outcome::Failed);
+    assert_eq!(came.seen.check("a#after").outcome, Outcome::CouldNotRun);
+}
+
+#[test]
 fn an_option_that_a_node_does_not_know_makes_its_scenarios_unsupported() {
     let wish = |name: &str, steps: &str| format!("options: {{payee: {{{name}: true}}}}\n{steps}");
     let unknown = wish("gold", VISIT);

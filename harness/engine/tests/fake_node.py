@@ -76,6 +76,11 @@ def die(params):
     return {"result": {}}
 
 
+def lacks(params):
+    """Lists the operation, and lacks it for what is asked."""
+    return {"unsupported": {"reason": "not with these params"}}
+
+
 OPERATIONS = {
     "node.start": start,
     "chain.sync": lambda params: {"result": {"height": params["height"]}},
@@ -83,6 +88,7 @@ OPERATIONS = {
     "fake.visit": visit,
     "fake.leave": leave,
     "fake.die": die,
+    "fake.lacks": lacks,
 }
 
 

@@ -26,11 +26,12 @@ pub fn explanations(all: &[Mutant]) -> Result<Explanations, Failure> {
     Ok(Explanations::open(Path::new(""), all)?)
 }
 
-/// Runs the selected codec vectors against each mutant.
+/// Runs the selected codec vectors against each mutant, or against those of the specifications
+/// `only`, where some are named.
 ///
 /// # Errors
 /// Vectors and filters, the adapter's start, an interrupt.
-pub fn verdicts(args: &MutantsArgs) -> Result<Verdicts, Failure> {
+pub fn verdicts(args: &MutantsArgs, only: &[String]) -> Result<Verdicts, Failure> {
     let select = merge(&args.select(), &Config::find()?)?;
     let world = World::load(select.specs.as_deref(), &select.vectors)?;
     let all = all();
@@ -44,7 +45,10 @@ pub fn verdicts(args: &MutantsArgs) -> Result<Verdicts, Failure> {
     let codec =
         |case: &&Case| matches!(case.body, Body::Codec(_)) && selection.filters.matches(&case.id);
     let cases: Vec<&Case> = world.set.cases.iter().filter(codec).collect();
-    let chosen = mutants::of_cases(all, &cases);
+    let mut chosen = mutants::of_cases(all, &cases);
+    if !only.is_empty() {
+        chosen = mutants::of_specs(chosen, |spec| only.iter().any(|name| name == spec));
+    }
     if chosen.is_empty() {
         return Err(Failure::usage(
             "no rule of the reference belongs to these vectors; `mutants` takes codec vectors of a specification that the reference implements",
@@ -78,7 +82,7 @@ pub fn verdicts(args: &MutantsArgs) -> Result<Verdicts, Failure> {
 
 /// Shows what [`verdicts`] finds.
 pub fn run(args: &MutantsArgs) -> Done {
-    let verdicts = verdicts(args)?;
+    let verdicts = verdicts(args, &[])?;
     match args.format {
         TextOrJson::Json => print(serde_json::to_string(&verdicts).map_err(Failure::harness)?),
         TextOrJson::Text => print(verdicts.table()),

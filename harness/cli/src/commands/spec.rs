@@ -50,14 +50,14 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String], mutants: Opti
         let verdicts: Verdicts = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         verdicts.tested().for_each(|id| coverage.set_tested(id));
     } else if matches!(format, TextOrJson::Json) {
-        // The table does not show it, so only the JSON pays for it.
+        // The table does not show it, so only the JSON pays for it, and for what is asked.
         let every = MutantsArgs {
             filters: Vec::new(),
             specs: None,
             vectors: Vec::new(),
             format,
         };
-        match super::mutants::verdicts(&every) {
+        match super::mutants::verdicts(&every, specs) {
             Ok(verdicts) => verdicts.tested().for_each(|id| coverage.set_tested(id)),
             // Vectors to which no rule of the reference belongs test none.
             Err(none) if none.code == exit::USAGE => {}
