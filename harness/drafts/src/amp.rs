@@ -283,13 +283,23 @@ impl Child {
         share: &Hash,
         index: u32,
     ) -> Result<Self, Violation> {
-        let preimage: Secret = if dialect.share_in_preimage {
-            sha256(&[root, share, &index.to_be_bytes()])
+        let wrong = |how| rules.mistaken(rules::AMP_CHILD_PREIMAGE, how);
+        let mut counter = index.to_be_bytes();
+        if wrong("index-little-endian") {
+            counter.reverse();
+        }
+        let preimage: Secret = if dialect.share_in_preimage && wrong("without-share") {
+            sha256(&[root, &counter])
+        } else if dialect.share_in_preimage {
+            sha256(&[root, share, &counter])
         } else {
             sha256(&[root, &two_bytes(rules, index)?])
         }
         .into();
-        let payment_hash = sha256(&[&*preimage]);
+        let mut payment_hash = sha256(&[&*preimage]);
+        if rules.mistaken(rules::AMP_CHILD_PAYMENT_HASH, "hashed-twice") {
+            payment_hash = sha256(&[&payment_hash]);
+        }
         Ok(Self {
             preimage,
             payment_hash,
@@ -371,9 +381,15 @@ pub fn reconstruct(
     dialect: &Dialect,
     parts: &[Part],
 ) -> Result<Reconstructed, Violation> {
-    let root = parts.iter().fold(Zeroizing::new([0; 32]), |root, part| {
-        xor(&root, &part.share)
-    });
+    let counted = match rules.mistaken(rules::AMP_RECONSTRUCT_ROOT, "last-share-left-out") {
+        true => parts.len().saturating_sub(1),
+        false => parts.len(),
+    };
+    let root = parts[..counted]
+        .iter()
+        .fold(Zeroizing::new([0; 32]), |root, part| {
+            xor(&root, &part.share)
+        });
     let mut preimages = Vec::with_capacity(parts.len());
     for (number, part) in parts.iter().enumerate() {
         let child = Child::derive(rules, dialect, &root, &part.share, part.index)?;

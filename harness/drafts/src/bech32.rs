@@ -81,6 +81,10 @@ pub fn decode(rules: &Rules, text: &str) -> Result<Decoded, Violation> {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => text.split_at_checked(3).unwrap_or((&text, "")),
     };
+    let data = match rules.mistaken(rules::ENCODING_NO_CHECKSUM, "six-characters-cut") {
+        true => data.get(..data.len().saturating_sub(6)).unwrap_or_default(),
+        false => data,
+    };
     let odd = prefix.chars().find(|c| !c.is_ascii_alphanumeric());
     rules.check(rules::ENCODING_CHARSET, odd.is_none(), || {
         format!("{odd:?} in the prefix is no ASCII letter or digit")

@@ -251,12 +251,23 @@ impl Opening {
     ) -> Result<Self, Violation> {
         check_recipient_id(rules, recipient_id)?;
         let request = request.encode_unchecked();
-        let commitment = Zeroizing::new(tagged(
-            b"ln-ksp/0/commit",
-            &[chain_hash, recipient_id, &*request],
-        ));
-        let preimage = Zeroizing::new(tagged(b"ln-ksp/0/preimage", &[&*commitment]));
-        let payment_hash = sha256(&[&*preimage]);
+        let wrong = |id, how| rules.mistaken(id, how);
+        let committed: &[&[u8]] = if wrong(rules::KSP_DERIVED_COMMITMENT, "without-chain") {
+            &[recipient_id, &*request]
+        } else if wrong(rules::KSP_DERIVED_COMMITMENT, "recipient-last") {
+            &[chain_hash, &*request, recipient_id]
+        } else {
+            &[chain_hash, recipient_id, &*request]
+        };
+        let commitment = Zeroizing::new(tagged(b"ln-ksp/0/commit", committed));
+        let preimage = match wrong(rules::KSP_DERIVED_PREIMAGE, "commitment-itself") {
+            true => commitment.clone(),
+            false => Zeroizing::new(tagged(b"ln-ksp/0/preimage", &[&*commitment])),
+        };
+        let mut payment_hash = sha256(&[&*preimage]);
+        if wrong(rules::KSP_DERIVED_PAYMENT_HASH, "hashed-twice") {
+            payment_hash = sha256(&[&payment_hash]);
+        }
         Ok(Self {
             commitment,
             preimage,

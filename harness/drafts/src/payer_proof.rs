@@ -119,21 +119,69 @@ pub fn disclose(
     let mut markers = Vec::new();
     let mut leaf_hashes = Vec::new();
     let mut leaves = Vec::with_capacity(tree.pairs.len());
+    let wrong = |id, how| rules.mistaken(id, how);
     // Payer proofs, writer: a marker is one more than the type or the marker before it.
+    let marker = |last: u64, behind_included: bool, first: bool| {
+        let more =
+            if first && !behind_included && wrong(rules::PROOF_WRITER_MARKER_FIRST, "begins-at-2")
+                || !first
+                    && !behind_included
+                    && wrong(rules::PROOF_WRITER_MARKER_AFTER_MARKER, "two-more")
+            {
+                1
+            } else {
+                0
+            };
+        let no_jump = wrong(rules::PROOF_WRITER_MARKER_JUMP, "no-jump")
+            || behind_included && wrong(rules::PROOF_WRITER_MARKER_JUMP, "no-jump-behind-included");
+        match no_jump {
+            true => last.saturating_add(1 + more),
+            false => next_marker(last).saturating_add(more),
+        }
+    };
+    let mut behind_included = false;
     let mut last = 0;
     for ((field, nonce), pair) in fields.zip(&tree.nonces).zip(&tree.pairs) {
         let shown = included(field.kind);
-        if shown {
+        if shown != wrong(rules::PROOF_WRITER_LEAF_HASHES, "of-omitted-fields") {
             leaf_hashes.push(*nonce);
-            last = field.kind;
-        } else if field.kind != kind::INVREQ_METADATA {
-            last = next_marker(last);
-            markers.push(last);
+        }
+        if shown {
+            behind_included = true;
+            if !wrong(
+                rules::PROOF_WRITER_MARKER_AFTER_INCLUDED,
+                "counted-on-from-marker",
+            ) {
+                last = field.kind;
+            }
+        } else if field.kind != kind::INVREQ_METADATA
+            || wrong(rules::PROOF_WRITER_OMITTED, "type-0-too")
+        {
+            last = marker(last, behind_included, markers.is_empty());
+            behind_included = false;
+            markers.push(
+                match wrong(rules::PROOF_WRITER_OMITTED, "types-themselves") {
+                    true => field.kind,
+                    false => last,
+                },
+            );
         }
         leaves.push((*pair, shown));
     }
     let mut missing_hashes = Vec::new();
-    prune(&leaves, &mut missing_hashes);
+    prune(rules, &leaves, &mut missing_hashes);
+    if wrong(rules::PROOF_WRITER_MISSING_HASHES_ORDER, "top-first") {
+        missing_hashes.reverse();
+    }
+    if wrong(rules::PROOF_WRITER_LEAF_HASHES, "leaf-for-nonce") {
+        leaf_hashes = tree
+            .leaves
+            .iter()
+            .zip(&leaves)
+            .filter(|(_, (_, shown))| *shown)
+            .map(|(leaf, _)| *leaf)
+            .collect();
+    }
     Ok(Disclosure {
         markers,
         missing_hashes,
@@ -143,17 +191,25 @@ pub fn disclose(
 }
 
 /// Root of the tree over `leaves`, and whether any of them is shown.
-fn prune(leaves: &[(Node, bool)], missing: &mut Vec<Node>) -> (Node, bool) {
+fn prune(rules: &Rules, leaves: &[(Node, bool)], missing: &mut Vec<Node>) -> (Node, bool) {
     match leaves {
         [] => ([0; 32], false),
-        [one] => *one,
+        [(leaf, shown)] => {
+            // A mutant lists every leaf, and leaves it to the reader to combine them.
+            if !shown && rules.mistaken(rules::PROOF_WRITER_MISSING_HASHES, "each-omitted-leaf") {
+                missing.push(*leaf);
+            }
+            (*leaf, *shown)
+        }
         _ => {
             let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            let (left, left_shown) = prune(left, missing);
-            let (right, right_shown) = prune(right, missing);
+            let (left, left_shown) = prune(rules, left, missing);
+            let (right, right_shown) = prune(rules, right, missing);
             // Payer proofs, example: where one side is omitted as a whole and the other is not,
             // its hash is appended.
+            let each = rules.mistaken(rules::PROOF_WRITER_MISSING_HASHES, "each-omitted-leaf");
             match (left_shown, right_shown) {
+                _ if each => {}
                 (true, false) => missing.push(right),
                 (false, true) => missing.push(left),
                 _ => {}
@@ -272,6 +328,7 @@ fn write(
     included: impl Fn(u64) -> bool,
     secret: &SecretKey,
 ) -> Result<Vec<Record>, Violation> {
+    let wrong = |id, how| rules.mistaken(id, how);
     let included = |kind| is_of_invoice(kind) && included(kind);
     let disclosed = match disclose(rules, invoice, included) {
         Ok(disclosed) => disclosed,
@@ -286,7 +343,13 @@ fn write(
     };
     let mut records: Vec<Record> = invoice
         .iter()
-        .filter(|r| included(r.kind) || r.kind == kind::SIGNATURE)
+        .filter(|r| match r.kind {
+            kind::SIGNATURE => !wrong(rules::PROOF_WRITER_INVOICE_SIGNATURE, "left-out"),
+            odd if odd % 2 == 1 && wrong(rules::PROOF_WRITER_COPY, "unknown-left-out") => {
+                included(odd) && [89, 91].contains(&odd)
+            }
+            kind => included(kind),
+        })
         .cloned()
         .collect();
     records.push(Record::new(kind::PROOF_PREIMAGE, *payment.preimage));
@@ -302,11 +365,16 @@ fn write(
     records.push(Record::new(kind::PROOF_MISSING_HASHES, missing));
     let nonces = disclosed.leaf_hashes.concat();
     records.push(Record::new(kind::PROOF_LEAF_HASHES, nonces));
-    if let Some(note) = payment.note {
-        records.push(Record::new(kind::PROOF_NOTE, note));
-    }
+    let note = payment
+        .note
+        .filter(|note| !note.is_empty() || !wrong(rules::PROOF_NOTE_EMPTY, "left-out"))
+        .map(|note| Record::new(kind::PROOF_NOTE, note));
+    let unsigned = wrong(rules::PROOF_NOTE_SIGNED, "added-unsigned");
+    let (signed, added) = if unsigned { (None, note) } else { (note, None) };
+    records.extend(signed);
     records.sort_by_key(|record| record.kind);
     sign(rules, &mut records, secret)?;
+    records.extend(added);
     Ok(records)
 }
 
@@ -319,7 +387,7 @@ pub fn sign(rules: &Rules, records: &mut Vec<Record>, secret: &SecretKey) -> Res
     let Some(root) = root_of(rules, records)? else {
         return Ok(());
     };
-    let hash = merkle::signed_hash(MESSAGE, FIELD, &root);
+    let hash = merkle::signed_hash(rules, MESSAGE, FIELD, &root);
     let signature = Record::new(kind::PROOF_SIGNATURE, merkle::sign(&hash, secret, None));
     let at = records.partition_point(|r| r.kind < kind::PROOF_SIGNATURE);
     records.insert(at, signature);
@@ -427,7 +495,7 @@ pub fn verify_stream(rules: &Rules, stream: &[u8]) -> Result<Proof, Violation> {
     if let (Some(root), Some(signature), Some(key)) =
         (root, &proof.signature, &proof.invoice_node_id)
     {
-        let hash = merkle::signed_hash("invoice", "signature", &root);
+        let hash = merkle::signed_hash(rules, "invoice", "signature", &root);
         rules.check(
             rules::PROOF_SIGNATURE,
             merkle::verify(&hash, &x_only(key), signature),
@@ -439,7 +507,7 @@ pub fn verify_stream(rules: &Rules, stream: &[u8]) -> Result<Proof, Violation> {
         &proof.proof_signature,
         &proof.payer_id,
     ) {
-        let hash = merkle::signed_hash(MESSAGE, FIELD, &root);
+        let hash = merkle::signed_hash(rules, MESSAGE, FIELD, &root);
         rules.check(
             rules::PROOF_PROOF_SIGNATURE,
             merkle::verify(&hash, &x_only(key), signature),

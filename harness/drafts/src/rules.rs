@@ -752,6 +752,97 @@ table! {
     PROOF_PROOF_SIGNATURE = "payer-proof/reader/proof-signature";
 }
 
+/// A value that a text fixes, such as a hash or an order, and the ways in which a mutant of the
+/// reference gets it wrong. Nothing is refused by it, so it is no [`Rule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Id of the requirement.
+    pub id: &'static str,
+    /// The mistakes, each by a name that says what is done instead.
+    pub mistakes: &'static [&'static str],
+}
+
+macro_rules! values {
+    ($($(#[$doc:meta])* $name:ident = $id:literal: $($mistake:literal),+;)*) => {
+        $($(#[$doc])* pub const $name: &str = $id;)*
+
+        /// Every value that the reference can be made to get wrong.
+        pub const VALUES: &[Value] = &[$(Value { id: $id, mistakes: &[$($mistake),+] }),*];
+    };
+}
+
+values! {
+    /// BOLT 12, invoice request reader: what the offer asks for is multiplied by the quantity.
+    INVREQ_EXPECTED_QUANTITY = "bolt12/invoice-request/reader/expected-amount-quantity":
+        "quantity-ignored";
+    /// BOLT 12, invoice request reader: what the offer asks for is converted into the chain's unit.
+    INVREQ_EXPECTED_CURRENCY = "bolt12/invoice-request/reader/expected-amount-currency":
+        "not-converted";
+    /// BOLT 12, encoding: nothing of the data is a checksum.
+    ENCODING_NO_CHECKSUM = "bolt12/encoding/no-checksum": "six-characters-cut";
+    /// BOLT 12, signature calculation: the tag of a signature.
+    SIGNATURE_TAG = "bolt12/signature/tag": "without-message-name", "without-field-name";
+    /// BOLT 12, signature calculation: a leaf is over the whole record.
+    SIGNATURE_LEAF = "bolt12/signature/leaf": "value-alone", "tag-of-nonces";
+    /// BOLT 12, signature calculation: a nonce is over the type, tagged with the first record.
+    SIGNATURE_NONCE = "bolt12/signature/nonce": "whole-record", "tag-without-first-record";
+    /// BOLT 12, signature calculation: the smaller of two nodes comes first.
+    SIGNATURE_BRANCH = "bolt12/signature/branch": "left-first", "larger-first";
+    /// BOLT 12, signature calculation: the tree is deepest at the low end.
+    SIGNATURE_SHAPE = "bolt12/signature/shape": "split-in-halves", "last-one-doubled";
+
+    /// Payer proofs, writer: included fields are copied.
+    PROOF_WRITER_COPY = "payer-proof/writer/copy": "unknown-left-out";
+    /// Payer proofs, writer: one nonce for each included field, in the order of types.
+    PROOF_WRITER_LEAF_HASHES = "payer-proof/writer/leaf-hashes": "leaf-for-nonce", "of-omitted-fields";
+    /// Payer proofs, writer: a marker for each omitted field but type 0.
+    PROOF_WRITER_OMITTED = "payer-proof/writer/omitted": "type-0-too", "types-themselves";
+    /// Payer proofs, writer: the marker behind an included field.
+    PROOF_WRITER_MARKER_AFTER_INCLUDED = "payer-proof/writer/marker-after-included":
+        "counted-on-from-marker";
+    /// Payer proofs, writer: the first marker without an included field in front.
+    PROOF_WRITER_MARKER_FIRST = "payer-proof/writer/marker-first": "begins-at-2";
+    /// Payer proofs, writer: the marker behind another one.
+    PROOF_WRITER_MARKER_AFTER_MARKER = "payer-proof/writer/marker-after-marker": "two-more";
+    /// Payer proofs, by implementation: 239 is followed by 1000000000.
+    PROOF_WRITER_MARKER_JUMP = "payer-proof/writer/marker-jump":
+        "no-jump", "no-jump-behind-included";
+    /// Payer proofs, writer: the fewest hashes that the tree lacks.
+    PROOF_WRITER_MISSING_HASHES = "payer-proof/writer/missing-hashes": "each-omitted-leaf";
+    /// Payer proofs, writer: the hashes in the order in which they are combined.
+    PROOF_WRITER_MISSING_HASHES_ORDER = "payer-proof/writer/missing-hashes-order": "top-first";
+    /// Payer proofs, writer: the invoice's signature is copied.
+    PROOF_WRITER_INVOICE_SIGNATURE = "payer-proof/writer/signature": "left-out";
+    /// Payer proofs: the note is signed with the rest.
+    PROOF_NOTE_SIGNED = "payer-proof/note/signed": "added-unsigned";
+    /// Payer proofs: the note may be empty.
+    PROOF_NOTE_EMPTY = "payer-proof/note/empty": "left-out";
+
+    /// AMP: a child's preimage.
+    AMP_CHILD_PREIMAGE = "amp/child/preimage": "index-little-endian", "without-share";
+    /// AMP: a child's payment hash.
+    AMP_CHILD_PAYMENT_HASH = "amp/child/payment-hash": "hashed-twice";
+    /// AMP: the root is the sum of all shares.
+    AMP_RECONSTRUCT_ROOT = "amp/reconstruct/root": "last-share-left-out";
+
+    /// Keysend proof: the commitment.
+    KSP_DERIVED_COMMITMENT = "keysend-proof/derivation/commitment": "without-chain", "recipient-last";
+    /// Keysend proof: the preimage.
+    KSP_DERIVED_PREIMAGE = "keysend-proof/derivation/preimage": "commitment-itself";
+    /// Keysend proof: the payment hash.
+    KSP_DERIVED_PAYMENT_HASH = "keysend-proof/derivation/payment-hash": "hashed-twice";
+    /// Keysend proof: what a receipt signs.
+    KSP_DERIVED_RECEIPT_MESSAGE = "keysend-proof/derivation/receipt-message":
+        "amount-little-endian", "time-before-amount";
+    /// Keysend proof: how algorithm 0 signs it.
+    KSP_DERIVED_RECEIPT_BIP340 = "keysend-proof/derivation/receipt-bip340": "untagged";
+    /// Keysend proof: how algorithm 1 signs it.
+    KSP_DERIVED_RECEIPT_SIGNED_MESSAGE = "keysend-proof/derivation/receipt-signed-message":
+        "hashed-once", "upper-case";
+    /// Keysend proof: what a claim signs.
+    KSP_DERIVED_CLAIM = "keysend-proof/derivation/claim": "challenge-first";
+}
+
 /// The entry of a rule; `None` when the reference has no rule of that id.
 pub fn find(id: &str) -> Option<&'static Rule> {
     ALL.iter().find(|r| r.id == id)
@@ -766,6 +857,9 @@ pub enum SwitchError {
     /// The rule compares nothing.
     #[error("rule {0} has no boundary that could be moved; switch it off instead")]
     Unbounded(String),
+    /// Nothing with that id can be got wrong in that way.
+    #[error("the reference knows no mistake {0}; they are listed in drafts::rules::VALUES")]
+    UnknownMistake(String),
 }
 
 /// The rules in force: all of them, unless a mutant switched one off or moved its boundary.
@@ -773,6 +867,7 @@ pub enum SwitchError {
 pub struct Rules {
     off: Vec<&'static str>,
     shifted: Vec<(&'static str, Shift)>,
+    mistakes: Vec<(&'static str, &'static str)>,
 }
 
 impl Rules {
@@ -802,6 +897,33 @@ impl Rules {
         }
         self.shifted.push((rule.id, shift));
         Ok(self)
+    }
+
+    /// Makes one mistake in one value.
+    ///
+    /// # Errors
+    /// [`SwitchError::UnknownMistake`].
+    pub fn mistake(mut self, id: &str, name: &str) -> Result<Self, SwitchError> {
+        let found = VALUES
+            .iter()
+            .filter(|value| value.id == id)
+            .flat_map(|value| value.mistakes.iter().map(|mistake| (value.id, *mistake)))
+            .find(|(_, mistake)| *mistake == name);
+        let made = found.ok_or_else(|| SwitchError::UnknownMistake(format!("{id}={name}")))?;
+        self.mistakes.push(made);
+        Ok(self)
+    }
+
+    /// Whether this mistake is to be made in the value.
+    #[inline]
+    pub fn mistaken(&self, id: &'static str, name: &'static str) -> bool {
+        debug_assert!(
+            VALUES
+                .iter()
+                .any(|v| v.id == id && v.mistakes.contains(&name)),
+            "{id}={name} is not in the table"
+        );
+        self.mistakes.contains(&(id, name))
     }
 
     /// Whether the rule is in force.
@@ -879,7 +1001,7 @@ impl Rules {
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.off.is_empty() && self.shifted.is_empty() {
+        if *self == Self::default() {
             return f.write_str("all rules");
         }
         let off = self.off.iter().map(|id| format!("without {id}"));
@@ -887,7 +1009,16 @@ impl fmt::Display for Rules {
             Shift::Lax => format!("{id} one too lax"),
             Shift::Strict => format!("{id} one too strict"),
         });
-        f.write_str(&off.chain(shifted).collect::<Vec<_>>().join(", "))
+        let mistakes = self
+            .mistakes
+            .iter()
+            .map(|(id, how)| format!("{id} wrong: {how}"));
+        f.write_str(
+            &off.chain(shifted)
+                .chain(mistakes)
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
     }
 }
 
@@ -957,7 +1088,34 @@ mod tests {
     }
 
     #[test]
+    fn values_are_no_rules_and_each_mistake_has_one_name() {
+        for (i, value) in VALUES.iter().enumerate() {
+            assert!(find(value.id).is_none(), "{} is a rule", value.id);
+            assert!(VALUES[..i].iter().all(|other| other.id != value.id));
+            for (j, name) in value.mistakes.iter().enumerate() {
+                assert!(!value.mistakes[..j].contains(name), "{name} twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_made_only_where_it_is_asked_for() {
+        let rules = Rules::all().mistake(SIGNATURE_LEAF, "value-alone").unwrap();
+        assert!(rules.mistaken(SIGNATURE_LEAF, "value-alone"));
+        assert!(!rules.mistaken(SIGNATURE_LEAF, "tag-of-nonces"));
+        assert!(!Rules::all().mistaken(SIGNATURE_LEAF, "value-alone"));
+        assert_eq!(
+            rules.to_string(),
+            "bolt12/signature/leaf wrong: value-alone"
+        );
+    }
+
+    #[test]
     fn switches_name_what_they_do_not_know() {
+        assert!(matches!(
+            Rules::all().mistake(SIGNATURE_LEAF, "odd"),
+            Err(SwitchError::UnknownMistake(m)) if m == "bolt12/signature/leaf=odd"
+        ));
         assert!(matches!(
             Rules::all().without("bolt01/odd"),
             Err(SwitchError::Unknown(_))

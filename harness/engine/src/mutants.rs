@@ -2,7 +2,8 @@
 //!
 //! A rule of the reference is one thing (`rules.check(ID, …)`), so that a defect needs no code: the
 //! adapter's arguments switch the rule off (`--without ID`), or move its boundary by one
-//! (`--shift ID=lax`, `--shift ID=strict`). A mutant is caught if a check that passes on the right
+//! (`--shift ID=lax`, `--shift ID=strict`). A value that a text fixes is got wrong in a named way
+//! (`--mistake ID=NAME`), which the reference has code for. A mutant is caught if a check that passes on the right
 //! reference fails on the mutant *and* names the requirement. One that fails without naming it is
 //! luck: the next edit of that vector may lose it.
 
@@ -26,7 +27,7 @@ const EMBEDDED: &str = include_str!("../../../specs/mutants.yaml");
 const FILE: &str = "specs/mutants.yaml";
 
 /// What is wrong with a mutant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Defect {
     /// The rule is not enforced.
     Without,
@@ -34,15 +35,18 @@ pub enum Defect {
     Lax,
     /// The last value that keeps the rule is refused.
     Strict,
+    /// A value is got wrong in the way of this name.
+    Mistake(String),
 }
 
 impl Defect {
     /// How the id of such a mutant begins.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Defect::Without => "without",
             Defect::Lax => "lax",
             Defect::Strict => "strict",
+            Defect::Mistake(_) => "mistake",
         }
     }
 }
@@ -57,9 +61,13 @@ pub struct Mutant {
 }
 
 impl fmt::Display for Mutant {
-    /// Its id: `without:RULE`, `lax:RULE` or `strict:RULE`.
+    /// Its id: `without:RULE`, `lax:RULE`, `strict:RULE` or `mistake:VALUE=NAME`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.defect.as_str(), self.requirement)
+        write!(f, "{}:{}", self.defect.as_str(), self.requirement)?;
+        match &self.defect {
+            Defect::Mistake(name) => write!(f, "={name}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -68,6 +76,13 @@ impl Mutant {
     /// asked.
     pub fn parse(text: &str) -> Option<Self> {
         let (defect, requirement) = text.split_once(':')?;
+        if defect == "mistake" {
+            let (requirement, name) = requirement.split_once('=')?;
+            return Some(Self {
+                requirement: requirement.to_owned(),
+                defect: Defect::Mistake(name.to_owned()),
+            });
+        }
         let defect = [Defect::Without, Defect::Lax, Defect::Strict]
             .into_iter()
             .find(|d| d.as_str() == defect)?;
@@ -82,9 +97,16 @@ impl Mutant {
         self.defect != Defect::Without
     }
 
+    /// Whether its requirement is tested once it is caught: the rule is gone altogether, or a value
+    /// is wrong. A moved boundary is one of the finer points of a rule.
+    fn decides(&self) -> bool {
+        matches!(self.defect, Defect::Without | Defect::Mistake(_))
+    }
+
     /// What makes the adapter that mutant, behind its other arguments.
     pub fn args(&self) -> [String; 2] {
-        match self.defect {
+        match &self.defect {
+            Defect::Mistake(name) => ["--mistake".into(), format!("{}={name}", self.requirement)],
             Defect::Without => ["--without".into(), self.requirement.clone()],
             Defect::Lax | Defect::Strict => [
                 "--shift".into(),
@@ -110,10 +132,22 @@ pub fn mutants<'a>(rules: impl IntoIterator<Item = (&'a str, bool)>) -> Vec<Muta
         .flat_map(|(rule, bounded)| {
             defects(bounded).iter().map(|defect| Mutant {
                 requirement: rule.to_owned(),
-                defect: *defect,
+                defect: defect.clone(),
             })
         })
         .collect()
+}
+
+/// Every mutant that values give, each with the names of its mistakes.
+pub fn of_values<'a>(
+    values: impl IntoIterator<Item = (&'a str, &'a [&'a str])>,
+) -> impl Iterator<Item = Mutant> {
+    values.into_iter().flat_map(|(value, mistakes)| {
+        mistakes.iter().map(move |name| Mutant {
+            requirement: value.to_owned(),
+            defect: Defect::Mistake((*name).to_owned()),
+        })
+    })
 }
 
 /// Those mutants that the vectors are there for: of the specifications that `cases` belong to. A
@@ -402,12 +436,18 @@ impl Verdicts {
         self.mutants.iter().filter(|v| v.survives())
     }
 
-    /// Requirements whose own mutant, the one without the rule, was caught.
+    /// Requirements whose own mutants were all caught: the one without the rule, or each that gets
+    /// the value wrong.
     pub fn tested(&self) -> impl Iterator<Item = &str> {
-        self.mutants
-            .iter()
-            .filter(|v| v.caught && !v.hand_written)
-            .map(|v| v.requirement.as_str())
+        let mut tested = BTreeMap::new();
+        for verdict in &self.mutants {
+            if Mutant::parse(&verdict.id).is_some_and(|mutant| mutant.decides()) {
+                *tested.entry(verdict.requirement.as_str()).or_insert(true) &= verdict.caught;
+            }
+        }
+        tested
+            .into_iter()
+            .filter_map(|(requirement, caught)| caught.then_some(requirement))
     }
 
     /// The table for a terminal: a line a mutant, those that survive last; then the counts.
@@ -517,6 +557,15 @@ mod tests {
         assert_eq!(all[2].args(), ["--shift", "a/x/two=lax"]);
         assert_eq!(all[3].args(), ["--shift", "a/x/two=strict"]);
         assert_eq!(Mutant::parse("a/x/one"), None);
+        let wrong: Vec<Mutant> = of_values([("a/x/value", ["odd", "even"].as_slice())]).collect();
+        assert_eq!(wrong[1].to_string(), "mistake:a/x/value=even");
+        assert_eq!(
+            Mutant::parse("mistake:a/x/value=even").as_ref(),
+            Some(&wrong[1])
+        );
+        assert_eq!(Mutant::parse("mistake:a/x/value"), None);
+        assert!(wrong[1].hand_written());
+        assert_eq!(wrong[1].args(), ["--mistake", "a/x/value=even"]);
         assert_eq!(Mutant::parse("loose:a/x/one"), None);
     }
 

@@ -138,7 +138,7 @@ fn reply_to(request: &InvoiceRequest) -> &'static str {
     }
 }
 
-fn shown_request(request: &InvoiceRequest) -> Value {
+fn shown_request(rules: &Rules, request: &InvoiceRequest) -> Value {
     let contact = request.contact();
     let result = ResultObject::new().with("records", shown(&request.records));
     with_request(result, &request.fields)
@@ -154,7 +154,10 @@ fn shown_request(request: &InvoiceRequest) -> Value {
         )
         .maybe(
             "expected_amount",
-            request.fields.expected_amount(None).map(|n| n.to_string()),
+            request
+                .fields
+                .expected_amount(rules, None)
+                .map(|n| n.to_string()),
         )
         .with("reply_to", reply_to(request))
         .done()
@@ -180,7 +183,7 @@ fn decode_request(rules: &Rules, params: &Value, read: ReadRequest) -> Outcome {
     };
     let stream = request_stream(rules, p)?;
     let request = read(rules, &stream, context).map_err(refused)?;
-    Ok(shown_request(&request))
+    Ok(shown_request(rules, &request))
 }
 
 /// An offer in a param, which is not what is tested: it is read by all rules of the encoding.

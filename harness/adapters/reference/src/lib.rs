@@ -1,7 +1,7 @@
 //! The reference implementation as an adapter: pure functions of the drafts behind the protocol.
 //!
-//! Every refusal names the rule that refused. `--without RULE` and `--shift RULE=lax` make a
-//! mutant: the same process with one named defect.
+//! Every refusal names the rule that refused. `--without RULE`, `--shift RULE=lax` and
+//! `--mistake VALUE=NAME` make a mutant: the same process with one named defect.
 
 mod amp;
 mod amp_tunnel;
@@ -14,6 +14,8 @@ mod simulation;
 use lnconform_drafts::Rules;
 /// Every rule that the reference refuses by; what `--without` and `--shift` take.
 pub use lnconform_drafts::rules::ALL as RULES;
+/// Every value that the reference can be made to get wrong; what `--mistake` takes.
+pub use lnconform_drafts::rules::VALUES;
 use lnconform_drafts::rules::{Shift, SwitchError};
 use lnconform_protocol::serve::serve_stdio;
 use lnconform_protocol::{Answer, Handler, Hello, Implementation, OpError, PROTOCOL, Unsupported};
@@ -36,8 +38,8 @@ impl Reference {
     }
 
     /// Reads the adapter's arguments: `--without RULE` switches a rule off, `--shift RULE=lax`
-    /// and `--shift RULE=strict` move its boundary by one. Each may be repeated, and
-    /// `--without=RULE` is read as well.
+    /// and `--shift RULE=strict` move its boundary by one, `--mistake VALUE=NAME` gets a value wrong
+    /// in the way of that name. Each may be repeated, and `--without=RULE` is read as well.
     ///
     /// # Errors
     /// [`ArgumentError`] for anything else.
@@ -49,7 +51,7 @@ impl Reference {
                 Some((option, value)) if option.starts_with("--") => (option, Some(value)),
                 _ => (arg.as_str(), None),
             };
-            if !matches!(option, "--without" | "--shift") {
+            if !matches!(option, "--without" | "--shift" | "--mistake") {
                 return Err(ArgumentError::Unknown(arg.clone()));
             }
             let value = match value {
@@ -60,6 +62,8 @@ impl Reference {
             };
             rules = match (option, value.rsplit_once('=')) {
                 ("--without", _) => rules.without(value)?,
+                ("--mistake", Some((value, name))) => rules.mistake(value, name)?,
+                ("--mistake", None) => return Err(ArgumentError::Mistake(value.to_owned())),
                 (_, Some((rule, "lax"))) => rules.shift(rule, Shift::Lax)?,
                 (_, Some((rule, "strict"))) => rules.shift(rule, Shift::Strict)?,
                 _ => return Err(ArgumentError::Shift(value.to_owned())),
@@ -90,7 +94,10 @@ impl Reference {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
     /// No such option.
-    #[error("the reference takes --without RULE and --shift RULE=lax|strict, not {0}")]
+    #[error(
+        "the reference takes --without RULE, --shift RULE=lax|strict and --mistake VALUE=NAME, \
+         not {0}"
+    )]
     Unknown(String),
     /// The option's value is missing.
     #[error("{0} needs the id of a rule")]
@@ -98,6 +105,9 @@ pub enum ArgumentError {
     /// Not a rule and a direction.
     #[error("--shift takes RULE=lax or RULE=strict, not {0}")]
     Shift(String),
+    /// Not a value and the name of a mistake.
+    #[error("--mistake takes VALUE=NAME, not {0}")]
+    Mistake(String),
     /// The rule cannot be switched.
     #[error(transparent)]
     Rule(#[from] SwitchError),

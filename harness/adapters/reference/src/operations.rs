@@ -357,7 +357,12 @@ fn bolt12_merkle(rules: &Rules, params: &Value) -> Outcome {
 
 fn signed_hash(rules: &Rules, p: Params<'_>) -> Result<merkle::Node, OpError> {
     let (message, field) = (p.str("message_name")?, p.str("field_name")?);
-    Ok(merkle::signed_hash(message, field, &tree(rules, p)?.root))
+    Ok(merkle::signed_hash(
+        rules,
+        message,
+        field,
+        &tree(rules, p)?.root,
+    ))
 }
 
 fn bolt12_sign(rules: &Rules, params: &Value) -> Outcome {

@@ -107,13 +107,16 @@ fn explain_mutant(world: &World, mutant: &Mutant, specs: Option<&Path>) -> Done 
     }
     let rule = &mutant.requirement;
     print(mutant);
-    print(match mutant.defect {
+    print(match &mutant.defect {
         Defect::Without => format!("  the reference without the rule {rule}"),
         Defect::Lax => {
             format!("  written by hand: the reference takes the first value that is against {rule}")
         }
         Defect::Strict => {
             format!("  written by hand: the reference refuses the last value that keeps {rule}")
+        }
+        Defect::Mistake(name) => {
+            format!("  written by hand: the reference gets {rule} wrong: {name}")
         }
     });
     if let Some(reason) = mutants::explanations(&all)?.of(mutant) {

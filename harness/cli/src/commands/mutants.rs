@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::failure::{Done, Failure, print};
 use crate::guard::{Guard, draw_id};
 use crate::world::{World, merge, oracle};
-use lnconform_adapter_reference::RULES;
+use lnconform_adapter_reference::{RULES, VALUES};
 use lnconform_adapters::Limits;
 use lnconform_engine::mutants::{self, Explanations, Mutant, MutantsError, Trial, Verdicts};
 use lnconform_engine::plan::{Selection, plan};
@@ -15,7 +15,11 @@ use std::path::Path;
 
 /// Every mutant that the reference can be.
 pub fn all() -> Vec<Mutant> {
-    mutants::mutants(RULES.iter().map(|rule| (rule.id, rule.bounded)))
+    let mut all = mutants::mutants(RULES.iter().map(|rule| (rule.id, rule.bounded)));
+    all.extend(mutants::of_values(
+        VALUES.iter().map(|value| (value.id, value.mistakes)),
+    ));
+    all
 }
 
 /// The explanations of survivors.

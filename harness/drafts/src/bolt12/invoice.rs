@@ -666,7 +666,7 @@ fn check_answer(rules: &Rules, invoice: &Invoice, writer: &Writer<'_>) -> Result
         None => {
             let expected = writer
                 .expected_amount
-                .or(invoice.request.expected_amount(None));
+                .or(invoice.request.expected_amount(rules, None));
             rules.check(
                 rules::INVOICE_WRITER_AMOUNT_EXPECTED,
                 expected.is_none_or(|expected| invoice.amount == Some(expected)),

@@ -98,13 +98,18 @@ impl Fields {
     /// amount of one item in msat, for an offer in a currency. Absent without an amount in the
     /// offer, and where that is in a currency and not converted. What does not fit into 64 bits is
     /// the highest number.
-    pub fn expected_amount(&self, converted: Option<u64>) -> Option<u64> {
+    pub fn expected_amount(&self, rules: &Rules, converted: Option<u64>) -> Option<u64> {
         let amount = self.offer.amount?;
         let one = match self.offer.currency {
+            Some(_) if rules.mistaken(rules::INVREQ_EXPECTED_CURRENCY, "not-converted") => amount,
             Some(_) => converted?,
             None => amount,
         };
-        Some(one.saturating_mul(self.quantity.unwrap_or(1)))
+        let quantity = match rules.mistaken(rules::INVREQ_EXPECTED_QUANTITY, "quantity-ignored") {
+            true => 1,
+            false => self.quantity.unwrap_or(1),
+        };
+        Some(one.saturating_mul(quantity))
     }
 
     /// The last node of each path of the offer.
@@ -468,7 +473,9 @@ fn check_amount(rules: &Rules, fields: &Fields, converted: Option<u64>) -> Resul
             || "neither the offer nor the request has an amount".into(),
         );
     }
-    if let (Some(amount), Some(expected)) = (fields.amount, fields.expected_amount(converted)) {
+    if let (Some(amount), Some(expected)) =
+        (fields.amount, fields.expected_amount(rules, converted))
+    {
         rules.at_least(rules::INVREQ_AMOUNT_LEAST, amount, expected, || {
             format!("invreq_amount is {amount} msat, and {expected} msat are expected")
         })?;
@@ -586,7 +593,7 @@ pub fn respond(
         may_repeat || !responder.repeat,
         || "an earlier invoice answers a repeated request to an issuer id only".into(),
     )?;
-    let expected_amount = fields.expected_amount(responder.converted);
+    let expected_amount = fields.expected_amount(rules, responder.converted);
     let node_ids = match (fields.answers_offer(), fields.offer.issuer_id) {
         (true, Some(id)) => vec![id],
         _ => fields.path_ends().collect(),
@@ -705,7 +712,7 @@ fn check_answer(rules: &Rules, fields: &Fields, writer: &Writer<'_>) -> Result<(
             "the offer has no amount, so the request needs an invreq_amount".into()
         })?,
         Some(_) => {
-            let expected = fields.expected_amount(writer.converted);
+            let expected = fields.expected_amount(rules, writer.converted);
             if let (Some(amount), Some(expected)) = (fields.amount, expected) {
                 rules.at_least(rules::INVREQ_WRITER_AMOUNT_LEAST, amount, expected, || {
                     format!("invreq_amount is {amount} msat, and {expected} msat are expected")

@@ -77,8 +77,15 @@ pub enum TreeError {
 pub fn tree(rules: &Rules, records: &[Record]) -> Result<Tree, TreeError> {
     tlv::check_order(rules, rules::TLV_ORDER, records)?;
     let first = records.first().ok_or(TreeError::Empty)?.encode();
-    let leaf_tag = Tagged::new(&[b"LnLeaf"]);
-    let nonce_tag = Tagged::new(&[b"LnNonce", &first]);
+    let wrong = |id, how| rules.mistaken(id, how);
+    let nonce_tag = match wrong(rules::SIGNATURE_NONCE, "tag-without-first-record") {
+        true => Tagged::new(&[b"LnNonce"]),
+        false => Tagged::new(&[b"LnNonce", &first]),
+    };
+    let leaf_tag = match wrong(rules::SIGNATURE_LEAF, "tag-of-nonces") {
+        true => nonce_tag.clone(),
+        false => Tagged::new(&[b"LnLeaf"]),
+    };
     let branch_tag = Tagged::new(&[b"LnBranch"]);
 
     let hashed = || {
@@ -86,20 +93,28 @@ pub fn tree(rules: &Rules, records: &[Record]) -> Result<Tree, TreeError> {
             .iter()
             .filter(|r| !SIGNATURE_TYPES.contains(&r.kind))
     };
-    let leaves: Vec<Node> = hashed().map(|r| leaf_tag.hash(&[&r.encode()])).collect();
+    let leaves: Vec<Node> = hashed()
+        .map(|r| match wrong(rules::SIGNATURE_LEAF, "value-alone") {
+            true => leaf_tag.hash(&[&r.value]),
+            false => leaf_tag.hash(&[&r.encode()]),
+        })
+        .collect();
     let nonces: Vec<Node> = hashed()
-        .map(|r| nonce_tag.hash(&[&bigsize::encode(r.kind)]))
+        .map(|r| match wrong(rules::SIGNATURE_NONCE, "whole-record") {
+            true => nonce_tag.hash(&[&r.encode()]),
+            false => nonce_tag.hash(&[&bigsize::encode(r.kind)]),
+        })
         .collect();
     let pairs: Vec<Node> = leaves
         .iter()
         .zip(&nonces)
-        .map(|(leaf, nonce)| branch(&branch_tag, leaf, nonce))
+        .map(|(leaf, nonce)| branch(rules, &branch_tag, leaf, nonce))
         .collect();
     if pairs.is_empty() {
         return Err(TreeError::Empty);
     }
     let mut branches = Vec::with_capacity(pairs.len() - 1);
-    let root = climb(&branch_tag, &pairs, &mut branches);
+    let root = climb(rules, &branch_tag, &pairs, &mut branches);
     Ok(Tree {
         leaves,
         nonces,
@@ -110,8 +125,9 @@ pub fn tree(rules: &Rules, records: &[Record]) -> Result<Tree, TreeError> {
 }
 
 /// The smaller hash first, so that a proof need not say left or right.
-fn branch(tag: &Tagged, a: &Node, b: &Node) -> Node {
-    if a <= b {
+fn branch(rules: &Rules, tag: &Tagged, a: &Node, b: &Node) -> Node {
+    let wrong = |how| rules.mistaken(rules::SIGNATURE_BRANCH, how);
+    if wrong("left-first") || (a <= b) != wrong("larger-first") {
         tag.hash(&[a, b])
     } else {
         tag.hash(&[b, a])
@@ -119,16 +135,24 @@ fn branch(tag: &Tagged, a: &Node, b: &Node) -> Node {
 }
 
 /// Root over `nodes`, which are not empty. The depth is the logarithm of their number.
-fn climb(tag: &Tagged, nodes: &[Node], branches: &mut Vec<Node>) -> Node {
+fn climb(rules: &Rules, tag: &Tagged, nodes: &[Node], branches: &mut Vec<Node>) -> Node {
     match nodes {
         [] => [0; 32],
         [one] => *one,
         _ => {
             // The left side is the largest full tree that leaves something for the right.
-            let (left, right) = nodes.split_at(nodes.len().next_power_of_two() / 2);
-            let left = climb(tag, left, branches);
-            let right = climb(tag, right, branches);
-            let node = branch(tag, &left, &right);
+            let at = match rules.mistaken(rules::SIGNATURE_SHAPE, "split-in-halves") {
+                true => nodes.len() / 2,
+                false => nodes.len().next_power_of_two() / 2,
+            };
+            let (left, right) = nodes.split_at(at);
+            let left = climb(rules, tag, left, branches);
+            let alone = right.len() == 1 && at > 1;
+            let mut right = climb(rules, tag, right, branches);
+            if alone && rules.mistaken(rules::SIGNATURE_SHAPE, "last-one-doubled") {
+                right = branch(rules, tag, &right, &right);
+            }
+            let node = branch(rules, tag, &left, &right);
             branches.push(node);
             node
         }
@@ -138,7 +162,17 @@ fn climb(tag: &Tagged, nodes: &[Node], branches: &mut Vec<Node>) -> Node {
 /// What a signature of field `field` in message `message` signs.
 ///
 /// BOLT 12, signature calculation: the tag is `lightning`, then the two names.
-pub fn signed_hash(message: &str, field: &str, root: &Node) -> Node {
+pub fn signed_hash(rules: &Rules, message: &str, field: &str, root: &Node) -> Node {
+    let [message, field] = [
+        (message, "without-message-name"),
+        (field, "without-field-name"),
+    ]
+    .map(
+        |(name, how)| match rules.mistaken(rules::SIGNATURE_TAG, how) {
+            true => "",
+            false => name,
+        },
+    );
     Tagged::new(&[b"lightning", message.as_bytes(), field.as_bytes()]).hash(&[root])
 }
 
@@ -179,8 +213,12 @@ mod tests {
     fn a_tree_is_deepest_at_the_low_end() {
         let tree = tree(&Rules::all(), &records(&[0, 1, 2])).unwrap();
         let tag = Tagged::new(&[b"LnBranch"]);
-        let low = branch(&tag, &tree.pairs[0], &tree.pairs[1]);
-        assert_eq!(tree.branches, [low, branch(&tag, &tree.pairs[2], &low)]);
+        let all = Rules::all();
+        let low = branch(&all, &tag, &tree.pairs[0], &tree.pairs[1]);
+        assert_eq!(
+            tree.branches,
+            [low, branch(&all, &tag, &tree.pairs[2], &low)]
+        );
         assert_eq!(tree.root, tree.branches[1]);
     }
 
@@ -211,13 +249,13 @@ mod tests {
     fn a_signature_verifies_with_its_key_and_message_only() {
         let secret = SecretKey::from_slice(&[0x42; 32]).unwrap();
         let key = keys::public(&secret).x_only_public_key().0.serialize();
-        let hash = signed_hash("invoice", "signature", &[7; 32]);
+        let hash = signed_hash(&Rules::all(), "invoice", "signature", &[7; 32]);
         assert_eq!(hash, tagged_hash(b"lightninginvoicesignature", &[7; 32]));
         let signature = sign(&hash, &secret, None);
         assert!(verify(&hash, &key, &signature));
         assert!(verify(&hash, &key, &sign(&hash, &secret, Some(&[1; 32]))));
         assert!(!verify(
-            &signed_hash("offer", "signature", &[7; 32]),
+            &signed_hash(&Rules::all(), "offer", "signature", &[7; 32]),
             &key,
             &signature
         ));

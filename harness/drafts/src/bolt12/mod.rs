@@ -66,7 +66,7 @@ fn is_signed(message: &str, records: &[Record], key: &Point, signature: &Signatu
     let Ok(tree) = merkle::tree(&Rules::all(), records) else {
         return false;
     };
-    let hash = merkle::signed_hash(message, "signature", &tree.root);
+    let hash = merkle::signed_hash(&Rules::all(), message, "signature", &tree.root);
     let mut x = [0; 32];
     x.copy_from_slice(&key[1..]);
     merkle::verify(&hash, &x, signature)
@@ -82,7 +82,7 @@ pub fn sign(message: &str, records: &[Record], secret: &SecretKey) -> Vec<Record
         .cloned()
         .collect();
     if let Ok(tree) = merkle::tree(&Rules::all(), &signed) {
-        let hash = merkle::signed_hash(message, "signature", &tree.root);
+        let hash = merkle::signed_hash(&Rules::all(), message, "signature", &tree.root);
         let record = Record::new(SIGNATURE, merkle::sign(&hash, secret, None));
         let at = signed.partition_point(|other| other.kind < SIGNATURE);
         signed.insert(at, record);

@@ -548,7 +548,10 @@ fn the_expected_amount_does_not_overflow() {
     let records = changed(&request(), &[set(20, []), set(86, truncated(u64::MAX))]);
     let signed = sign(invoice_request::MESSAGE, &records, &secret(5));
     let request = invoice_request::read(&Rules::all(), &stream(&signed), ANY).unwrap();
-    assert_eq!(request.fields.expected_amount(None), Some(u64::MAX));
+    assert_eq!(
+        request.fields.expected_amount(&Rules::all(), None),
+        Some(u64::MAX)
+    );
 }
 
 #[test]

@@ -29,7 +29,10 @@ pub fn sign_claim(
         payer_key.is_none_or(|key| *key == own),
         || "the secret key is not that of the payer key in the request".into(),
     )?;
-    let digest = claim_digest(commitment, challenge);
+    let digest = match rules.mistaken(rules::KSP_DERIVED_CLAIM, "challenge-first") {
+        true => claim_digest(challenge, commitment),
+        false => claim_digest(commitment, challenge),
+    };
     Ok((merkle::sign(&digest, secret, aux), digest))
 }
 
@@ -265,8 +268,8 @@ pub fn contradiction(
         differs: Vec::new(),
     };
 
-    let signed = first.is_signed_by(recipient_id, commitment)
-        && second.is_signed_by(recipient_id, commitment);
+    let signed = first.is_signed_by(rules, recipient_id, commitment)
+        && second.is_signed_by(rules, recipient_id, commitment);
     let signed = rules.check(rules::KSP_CONTRADICTION_SIGNATURES, signed, String::new);
     if signed.is_err() {
         return Ok(not(

@@ -83,15 +83,26 @@ impl Statement {
         rules.check(rules::KSP_WRITER_ALGORITHM, known(algorithm), || {
             format!("a receipt is signed with algorithm 0 or 1, not {algorithm}")
         })?;
-        Ok(self.message_unchecked(algorithm, commitment))
+        Ok(self.message_unchecked(rules, algorithm, commitment))
     }
 
-    fn message_unchecked(&self, algorithm: u8, commitment: &Hash) -> Message {
+    fn message_unchecked(&self, rules: &Rules, algorithm: u8, commitment: &Hash) -> Message {
+        let wrong = |id, how| rules.mistaken(id, how);
         let mut bytes = Zeroizing::new([0; 80]);
         bytes[..32].copy_from_slice(commitment);
         bytes[32..64].copy_from_slice(&self.payment_hash);
-        bytes[64..72].copy_from_slice(&self.received_msat.to_be_bytes());
-        bytes[72..].copy_from_slice(&self.settled_time.to_be_bytes());
+        let mut amount = self.received_msat.to_be_bytes();
+        if wrong(rules::KSP_DERIVED_RECEIPT_MESSAGE, "amount-little-endian") {
+            amount.reverse();
+        }
+        let time = self.settled_time.to_be_bytes();
+        let (first, second) = match wrong(rules::KSP_DERIVED_RECEIPT_MESSAGE, "time-before-amount")
+        {
+            true => (time, amount),
+            false => (amount, time),
+        };
+        bytes[64..72].copy_from_slice(&first);
+        bytes[72..].copy_from_slice(&second);
         if algorithm == ALGORITHM_SIGNED_MESSAGE {
             // Room for all of it, so that no outgrown copy stays behind.
             let mut text = Zeroizing::new(String::with_capacity(RECEIPT_TAG.len() + 161));
@@ -102,7 +113,14 @@ impl Statement {
                     [byte >> 4, byte & 15].map(|n| char::from(b"0123456789abcdef"[usize::from(n)])),
                 );
             }
-            let digest = sha256(&[&sha256(&[NODE_PREFIX, text.as_bytes()])]);
+            if wrong(rules::KSP_DERIVED_RECEIPT_SIGNED_MESSAGE, "upper-case") {
+                text.make_ascii_uppercase();
+            }
+            let once = sha256(&[NODE_PREFIX, text.as_bytes()]);
+            let digest = match wrong(rules::KSP_DERIVED_RECEIPT_SIGNED_MESSAGE, "hashed-once") {
+                true => once,
+                false => sha256(&[&once]),
+            };
             return Message {
                 bytes,
                 text: Some(text),
@@ -110,7 +128,10 @@ impl Statement {
             };
         }
         Message {
-            digest: tagged(RECEIPT_TAG.as_bytes(), &[&*bytes]),
+            digest: match wrong(rules::KSP_DERIVED_RECEIPT_BIP340, "untagged") {
+                true => sha256(&[&*bytes]),
+                false => tagged(RECEIPT_TAG.as_bytes(), &[&*bytes]),
+            },
             bytes,
             text: None,
         }
@@ -269,10 +290,10 @@ impl Receipt {
     /// Whether `recipient_id` signed the statement under `commitment`.
     ///
     /// Algorithm 0 has only the x coordinate of the id; algorithm 1 recovers the whole key.
-    pub fn is_signed_by(&self, recipient_id: &Point, commitment: &Hash) -> bool {
+    pub fn is_signed_by(&self, rules: &Rules, recipient_id: &Point, commitment: &Hash) -> bool {
         let digest = self
             .statement
-            .message_unchecked(self.algorithm, commitment)
+            .message_unchecked(rules, self.algorithm, commitment)
             .digest;
         match (self.algorithm, self.signature.as_slice()) {
             (ALGORITHM_SIGNED_MESSAGE, [header, compact @ ..]) => {
@@ -304,7 +325,7 @@ impl Receipt {
     ) -> Result<(), Violation> {
         rules.check(
             self.signature_rule(),
-            self.is_signed_by(recipient_id, commitment),
+            self.is_signed_by(rules, recipient_id, commitment),
             || {
                 format!(
                     "the receipt was not signed by the recipient id for this request \

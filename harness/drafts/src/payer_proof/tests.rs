@@ -38,7 +38,7 @@ fn invoice(more: &[(u64, &[u8])]) -> Vec<Record> {
         .map(|(kind, value)| Record { kind, value })
         .collect();
     let root = merkle::tree(&Rules::all(), &records).unwrap().root;
-    let hash = merkle::signed_hash("invoice", "signature", &root);
+    let hash = merkle::signed_hash(&Rules::all(), "invoice", "signature", &root);
     let signature = merkle::sign(&hash, &secret(0x46), None);
     records.push(Record::new(kind::SIGNATURE, signature));
     records.sort_by_key(|record| record.kind);

@@ -136,7 +136,7 @@ fn sign(signed: &Signed, records: &mut Value) -> Result<bool, String> {
     let root = merkle::tree(&rules, &records)
         .map_err(|e| e.to_string())?
         .root;
-    let hash = merkle::signed_hash(signed.message, signed.field, &root);
+    let hash = merkle::signed_hash(&Rules::all(), signed.message, signed.field, &root);
     list[signature]["value"] = hex(merkle::sign(&hash, secret, None)).into();
     Ok(true)
 }
@@ -177,7 +177,7 @@ mod tests {
             let key = SecretKey::from_slice(&[byte; 32]).unwrap();
             let (x, _) = keys::public(&key).x_only_public_key();
             merkle::verify(
-                &merkle::signed_hash(message, "signature", &root),
+                &merkle::signed_hash(&Rules::all(), message, "signature", &root),
                 &x.serialize(),
                 signature.as_slice().try_into().unwrap(),
             )
@@ -215,7 +215,7 @@ mod tests {
         let (x, _) = keys::public(&secret).x_only_public_key();
         let verify = |field: &str| {
             merkle::verify(
-                &merkle::signed_hash("payer_proof", field, &root),
+                &merkle::signed_hash(&Rules::all(), "payer_proof", field, &root),
                 &x.serialize(),
                 signature.as_slice().try_into().unwrap(),
             )
