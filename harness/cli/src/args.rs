@@ -42,6 +42,8 @@ pub enum Command {
     },
     /// Show which seeded defects of the reference the vectors catch
     Mutants(MutantsArgs),
+    /// Ask every implementation the same made-up inputs, and write what they disagree on as vectors
+    Fuzz(FuzzArgs),
     /// Be an adapter on stdin and stdout, or check one
     Adapter(AdapterArgs),
     /// Get what the cluster lane needs
@@ -333,6 +335,38 @@ pub enum SpecCommand {
         #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
         specs: PathBuf,
     },
+    /// Which negative cases of upstream's files do not test what they name
+    ///
+    /// A negative case reaches its rule if the reference refuses it and, with that rule alone switched
+    /// off, accepts it. Where it does not, an implementation that lacks the rule passes the case all
+    /// the same. Each such case is shown with the rules that refuse it one after the other, and with
+    /// vectors that only the named rule refuses.
+    Audit(AuditArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AuditArgs {
+    /// Globs over check ids, or @FILE with one a line
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// A checkout of the specifications, any part of it
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "LNCONFORM_SPECS",
+        value_parser = folder(),
+        required_unless_present = "own"
+    )]
+    pub specs: Option<PathBuf>,
+    /// Judge the vectors of this project, and of --vectors, in the place of upstream's
+    #[arg(long)]
+    pub own: bool,
+    /// More vectors, beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub vectors: Vec<PathBuf>,
+    /// How the list is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -357,6 +391,50 @@ impl MutantsArgs {
         Select {
             filters: self.filters.clone(),
             specs: self.specs.clone(),
+            vectors: self.vectors.clone(),
+            ..Select::default()
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct FuzzArgs {
+    /// Globs over check ids, or @FILE with one a line: the codec vectors whose operations are
+    /// searched, and whose inputs are changed
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// Hold the answers of implementations against each other (the one way there is)
+    #[arg(long, required = true)]
+    pub differential: bool,
+    /// How long new inputs are drawn
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub seconds: u64,
+    /// How many inputs at the most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub inputs: Option<u64>,
+    /// Drives every draw: the same seed and number of inputs give the same finds
+    #[arg(long, value_name = "N", env = "LNCONFORM_SEED", value_parser = seed)]
+    pub seed: Option<u64>,
+    /// An implementation, NAME or NAME@VERSION, or NAME=COMMAND for one that is not built in; narrows the search to those given, and the reference
+    #[arg(long = "adapter", value_name = "NAME[=COMMAND]")]
+    pub adapters: Vec<String>,
+    /// More vectors, beside the built-in ones: what they show is known
+    #[arg(long, value_name = "DIR")]
+    pub vectors: Vec<PathBuf>,
+    /// Folder for the finds, a vector each
+    #[arg(long, value_name = "DIR", default_value = ".lnconform/fuzz-finds")]
+    pub out: PathBuf,
+    /// How the summary is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextOrJson,
+}
+
+impl FuzzArgs {
+    /// The same as a selection.
+    pub fn select(&self) -> Select {
+        Select {
+            filters: self.filters.clone(),
+            adapters: self.adapters.clone(),
             vectors: self.vectors.clone(),
             ..Select::default()
         }

@@ -43,8 +43,10 @@ fn main() -> ExitCode {
                 mutants,
             } => commands::spec::coverage(results, *format, specs_named, mutants.as_deref()),
             SpecCommand::Import { specs } => commands::spec::import(specs),
+            SpecCommand::Audit(args) => commands::spec::audit(args),
         },
         Command::Mutants(args) => commands::mutants::run(&args),
+        Command::Fuzz(args) => commands::fuzz::fuzz(&args),
         Command::Adapter(args) => match &args.command {
             Some(AdapterCommand::Check { adapter }) => commands::adapter::check(adapter),
             None => commands::adapter::be(args.name.as_deref().unwrap_or_default(), &args.rest),

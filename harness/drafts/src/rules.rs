@@ -1,6 +1,8 @@
 //! One table of the rules that the reference enforces, and the switchboard that enforces them.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A rule that rejected something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,13 +33,61 @@ pub struct Rule {
 }
 
 /// Which way a boundary is moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shift {
     /// The first value that is against the rule passes.
     Lax,
     /// The last value that keeps the rule is refused.
     Strict,
 }
+
+impl Shift {
+    /// By how much a comparison is more generous.
+    fn slack(self) -> i128 {
+        match self {
+            Shift::Lax => 1,
+            Shift::Strict => -1,
+        }
+    }
+}
+
+/// A single switch, such as a mutant has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Switch {
+    /// The rule is not enforced.
+    Without,
+    /// Its boundary is moved by one.
+    Shifted(Shift),
+    /// The value is got wrong in the way of this name.
+    Mistake(&'static str),
+}
+
+/// Which switches would have changed a decision: see [`Rules::traced`].
+#[derive(Clone, Debug, Default)]
+pub struct Trace(Arc<Mutex<BTreeSet<(&'static str, Switch)>>>);
+
+impl Trace {
+    fn note(&self, rule: &'static str, switch: Switch) {
+        // A panic elsewhere leaves a whole set here.
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.insert((rule, switch));
+    }
+
+    /// The switches, each with the id of its rule.
+    pub fn switches(&self) -> BTreeSet<(&'static str, Switch)> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.clone()
+    }
+}
+
+impl PartialEq for Trace {
+    /// Whether both are the same list.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Trace {}
 
 macro_rules! table {
     ($($(#[$doc:meta])* $name:ident = $id:literal $(, $flag:ident)*;)*) => {
@@ -868,6 +918,7 @@ pub struct Rules {
     off: Vec<&'static str>,
     shifted: Vec<(&'static str, Shift)>,
     mistakes: Vec<(&'static str, &'static str)>,
+    trace: Option<Trace>,
 }
 
 impl Rules {
@@ -923,11 +974,26 @@ impl Rules {
                 .any(|v| v.id == id && v.mistakes.contains(&name)),
             "{id}={name} is not in the table"
         );
+        if let Some(trace) = &self.trace {
+            trace.note(id, Switch::Mistake(name));
+        }
         self.mistakes.contains(&(id, name))
     }
 
-    /// Whether the rule is in force.
-    pub fn enforces(&self, id: &str) -> bool {
+    /// The same rules, which note from here on every switch that would have changed what one of
+    /// them decided.
+    ///
+    /// Whoever is asked the same again with one switch alone set, and that switch is not in the
+    /// trace, decides everything the same, and so answers the same. That saves most of the work
+    /// of telling mutants apart.
+    #[must_use]
+    pub fn traced(mut self) -> (Self, Trace) {
+        let trace = Trace::default();
+        self.trace = Some(trace.clone());
+        (self, trace)
+    }
+
+    fn enforces(&self, id: &str) -> bool {
         !self.off.contains(&id)
     }
 
@@ -942,7 +1008,13 @@ impl Rules {
         condition: bool,
         message: impl FnOnce() -> String,
     ) -> Result<(), Violation> {
-        if condition || !self.enforces(id) {
+        if condition {
+            return Ok(());
+        }
+        if let Some(trace) = &self.trace {
+            trace.note(id, Switch::Without);
+        }
+        if !self.enforces(id) {
             return Ok(());
         }
         Err(Violation {
@@ -964,11 +1036,8 @@ impl Rules {
         message: impl FnOnce() -> String,
     ) -> Result<(), Violation> {
         // Below 2^64 on both sides a shift of one fits into 128 bits.
-        self.check(
-            id,
-            i128::from(value) <= i128::from(limit) + self.slack(id),
-            message,
-        )
+        let holds = |slack| i128::from(value) <= i128::from(limit) + slack;
+        self.compare(id, holds, message)
     }
 
     /// Checks that `value` is `limit` at least.
@@ -983,19 +1052,33 @@ impl Rules {
         limit: u64,
         message: impl FnOnce() -> String,
     ) -> Result<(), Violation> {
-        self.check(
-            id,
-            i128::from(value) >= i128::from(limit) - self.slack(id),
-            message,
-        )
+        let holds = |slack| i128::from(value) >= i128::from(limit) - slack;
+        self.compare(id, holds, message)
+    }
+
+    /// Checks a comparison; `holds` answers it with that much slack.
+    #[inline]
+    fn compare(
+        &self,
+        id: &'static str,
+        holds: impl Fn(i128) -> bool,
+        message: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        let slack = self.slack(id);
+        let condition = holds(slack);
+        if let Some(trace) = &self.trace {
+            for shift in [Shift::Lax, Shift::Strict] {
+                if holds(shift.slack()) != condition {
+                    trace.note(id, Switch::Shifted(shift));
+                }
+            }
+        }
+        self.check(id, condition, message)
     }
 
     fn slack(&self, id: &str) -> i128 {
-        match self.shifted.iter().find(|(shifted, _)| *shifted == id) {
-            None => 0,
-            Some((_, Shift::Lax)) => 1,
-            Some((_, Shift::Strict)) => -1,
-        }
+        let shifted = self.shifted.iter().find(|(shifted, _)| *shifted == id);
+        shifted.map_or(0, |(_, shift)| shift.slack())
     }
 }
 
@@ -1104,10 +1187,51 @@ mod tests {
         assert!(rules.mistaken(SIGNATURE_LEAF, "value-alone"));
         assert!(!rules.mistaken(SIGNATURE_LEAF, "tag-of-nonces"));
         assert!(!Rules::all().mistaken(SIGNATURE_LEAF, "value-alone"));
+        let (traced, trace) = Rules::all().traced();
+        assert!(!traced.mistaken(SIGNATURE_LEAF, "value-alone"));
+        let noted: Vec<_> = trace.switches().into_iter().collect();
+        assert_eq!(noted, [(SIGNATURE_LEAF, Switch::Mistake("value-alone"))]);
         assert_eq!(
             rules.to_string(),
             "bolt12/signature/leaf wrong: value-alone"
         );
+    }
+
+    #[test]
+    fn a_trace_holds_the_switches_that_would_decide_otherwise() {
+        let all = [
+            Switch::Without,
+            Switch::Shifted(Shift::Lax),
+            Switch::Shifted(Shift::Strict),
+        ];
+        let rules = |switch| match switch {
+            Switch::Without => Rules::all().without(TLV_LENGTH).unwrap(),
+            Switch::Shifted(shift) => Rules::all().shift(TLV_LENGTH, shift).unwrap(),
+            Switch::Mistake(_) => unreachable!("not one of all"),
+        };
+        for (value, at_most) in [2, 3, 4, 5, 6]
+            .map(|v| [(v, true), (v, false)])
+            .as_flattened()
+        {
+            let ask = |rules: &Rules| match at_most {
+                true => rules.at_most(TLV_LENGTH, *value, 4, String::new),
+                false => rules.at_least(TLV_LENGTH, *value, 4, String::new),
+            };
+            let (traced, trace) = Rules::all().traced();
+            let right = ask(&traced);
+            assert_eq!(right, ask(&Rules::all()));
+            for switch in all {
+                let noted = trace.switches().contains(&(TLV_LENGTH, switch));
+                let differs = ask(&rules(switch)) != right;
+                assert_eq!(noted, differs, "{value} {at_most} {switch:?}");
+            }
+        }
+        let (traced, trace) = Rules::all().traced();
+        assert!(traced.check(TLV_ORDER, true, String::new).is_ok());
+        assert!(trace.switches().is_empty());
+        assert!(traced.check(TLV_ORDER, false, String::new).is_err());
+        let noted: Vec<_> = trace.switches().into_iter().collect();
+        assert_eq!(noted, [(TLV_ORDER, Switch::Without)]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Done {
 }
 
 /// Requests that may be under way at one adapter at once.
-const WINDOW: usize = 256;
+pub(crate) const WINDOW: usize = 256;
 
 /// Runs the units of one participant and hands each result on.
 ///

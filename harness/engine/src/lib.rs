@@ -1,10 +1,12 @@
 //! Plan, schedule, execute: typed events and outcomes.
 
 pub mod able;
+pub mod audit;
 pub mod baseline;
 pub mod cluster;
 pub mod codec;
 pub mod filter;
+pub mod fuzz;
 pub mod groups;
 pub mod judge;
 pub mod ledger;

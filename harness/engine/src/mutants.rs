@@ -3,13 +3,20 @@
 //! A rule of the reference is one thing (`rules.check(ID, …)`), so that a defect needs no code: the
 //! adapter's arguments switch the rule off (`--without ID`), or move its boundary by one
 //! (`--shift ID=lax`, `--shift ID=strict`). A value that a text fixes is got wrong in a named way
-//! (`--mistake ID=NAME`), which the reference has code for. A mutant is caught if a check that passes on the right
+//! (`--mistake ID=NAME`), which the reference has code for. To judge all of them, processes are asked
+//! that can be each in turn ([`Chameleon`]), and only about the cases in which the mutant decides
+//! something otherwise than the right reference: in all others it answers the same.
+//!
+//! A mutant is caught if a check that passes on the right
 //! reference fails on the mutant *and* names the requirement. One that fails without naming it is
 //! luck: the next edit of that vector may lose it.
+
+mod chameleon;
 
 use crate::codec;
 use crate::record::Outcome;
 use crate::wait::Stop;
+pub(crate) use chameleon::{Chameleon, TraceError};
 use lnconform_adapters::{Fault, Launch, Limits};
 use lnconform_vectors::case::{Body, Case, Codec, Origin};
 use lnconform_vectors::matchers::Checker;
@@ -287,9 +294,21 @@ pub enum MutantsError {
     /// An expectation that the loader let through and that cannot be compiled: a fault of ours.
     #[error("the expectation of {0} cannot be read: {1}")]
     Pattern(String, String),
+    /// The reference does not say which mutants a case concerns: a fault of ours.
+    #[error("which mutants differ in {0} is not known: {1}")]
+    Trace(String, String),
     /// Stopped before the end.
     #[error("stopped before every mutant was tried")]
     Stopped,
+}
+
+impl MutantsError {
+    pub(crate) fn start(args: &str, fault: Fault) -> Self {
+        Self::Start {
+            args: args.to_owned(),
+            fault: Box::new(fault),
+        }
+    }
 }
 
 /// What mutants are judged with.
@@ -333,13 +352,15 @@ impl Trial<'_> {
                 });
             }
         }
-        let right = self.outcomes(&ready, &[])?;
+        let right = self.right(&ready)?;
         // What does not pass on the right reference says nothing about a mutant.
         let mut right = right.iter();
         ready.retain(|_| right.next() == Some(&Outcome::Passed));
+        let concerned = self.concerned(&ready)?;
         let next = AtomicUsize::new(0);
         let verdicts = Mutex::new(BTreeMap::new());
         let work = || -> Result<(), MutantsError> {
+            let mut adapter = self.chameleon();
             loop {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some(mutant) = mutants.get(place) else {
@@ -348,7 +369,9 @@ impl Trial<'_> {
                 if self.stop.is_set() {
                     return Err(MutantsError::Stopped);
                 }
-                let outcomes = self.outcomes(&ready, &mutant.args())?;
+                let cases = concerned.get(&mutant.to_string());
+                let cases = cases.map_or(&[][..], Vec::as_slice);
+                let outcomes = self.outcomes(&mut adapter, &ready, cases, mutant)?;
                 let verdict = self.verdict(mutant, &ready, &outcomes);
                 lock(&verdicts).insert(place, verdict);
             }
@@ -368,13 +391,10 @@ impl Trial<'_> {
         })
     }
 
-    /// What each case comes to, in their order, on an adapter with these arguments more.
-    fn outcomes(&self, ready: &[Ready<'_>], args: &[String]) -> Result<Vec<Outcome>, MutantsError> {
-        let mut launch = self.launch.clone();
-        launch.args.extend_from_slice(args);
+    /// What each case comes to, in their order, on the right reference.
+    fn right(&self, ready: &[Ready<'_>]) -> Result<Vec<Outcome>, MutantsError> {
         let limits = Limits {
-            // A mutant may well crash where the rule guards what follows. Each crash is put down to
-            // its own check; none may be failed unasked, as that would catch the mutant for free.
+            // A crash is put down to its own check; none is failed unasked.
             restarts: u32::try_from(ready.len()).unwrap_or(u32::MAX),
             ..self.limits.clone()
         };
@@ -383,22 +403,84 @@ impl Trial<'_> {
             .map(|r| (r.codec.operation.as_str(), &r.codec.input));
         let mut outcomes = vec![Outcome::CouldNotRun; ready.len()];
         let mut absent = None;
-        codec::ask(launch, &limits, requests, |place, answer, took| {
+        codec::ask(
+            self.launch.clone(),
+            &limits,
+            requests,
+            |place, answer, took| {
+                if let Err(fault) = &answer
+                    && fault.could_not_run()
+                {
+                    absent.get_or_insert_with(|| fault.clone());
+                }
+                let one = &ready[place];
+                outcomes[place] = codec::finding(one.case, &one.checker, &answer, took).outcome;
+            },
+        );
+        match absent {
+            None => Ok(outcomes),
+            Some(fault) => Err(MutantsError::start("", fault)),
+        }
+    }
+
+    fn chameleon(&self) -> Chameleon {
+        Chameleon::new(self.launch, self.limits)
+    }
+
+    /// For each mutant's id the places of the cases that it may answer otherwise.
+    fn concerned(&self, ready: &[Ready<'_>]) -> Result<BTreeMap<String, Vec<usize>>, MutantsError> {
+        let asks: Vec<_> = ready
+            .iter()
+            .map(|r| (r.codec.operation.as_str(), &r.codec.input))
+            .collect();
+        let mut concerned: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let traces = self.chameleon().trace(&asks);
+        for (place, trace) in traces.into_iter().enumerate() {
+            let ids = match trace {
+                Ok(ids) => ids,
+                // A stop takes the process away.
+                Err(_) if self.stop.is_set() => return Err(MutantsError::Stopped),
+                Err(e) => {
+                    let case = ready[place].case.id.clone();
+                    return Err(MutantsError::Trace(case, e.to_string()));
+                }
+            };
+            for id in ids {
+                concerned.entry(id).or_default().push(place);
+            }
+        }
+        Ok(concerned)
+    }
+
+    /// What each case comes to, in their order, on a mutant that is asked only those of `cases`.
+    fn outcomes(
+        &self,
+        adapter: &mut Chameleon,
+        ready: &[Ready<'_>],
+        cases: &[usize],
+        mutant: &Mutant,
+    ) -> Result<Vec<Outcome>, MutantsError> {
+        let id = mutant.to_string();
+        let asks: Vec<_> = cases
+            .iter()
+            .map(|&place| {
+                let codec = ready[place].codec;
+                let who = std::slice::from_ref(&id);
+                (codec.operation.as_str(), &codec.input, who)
+            })
+            .collect();
+        // All have passed on the right reference, so they do where the mutant is no other.
+        let mut outcomes = vec![Outcome::Passed; ready.len()];
+        for (place, (answer, took)) in cases.iter().zip(adapter.ask(&asks)) {
             if let Err(fault) = &answer
                 && fault.could_not_run()
             {
-                absent.get_or_insert_with(|| fault.clone());
+                return Err(MutantsError::start(chameleon::FLAG, fault.clone()));
             }
-            let one = &ready[place];
-            outcomes[place] = codec::finding(one.case, &one.checker, &answer, took).outcome;
-        });
-        match absent {
-            None => Ok(outcomes),
-            Some(fault) => Err(MutantsError::Start {
-                args: args.join(" "),
-                fault: Box::new(fault),
-            }),
+            let one = &ready[*place];
+            outcomes[*place] = codec::finding(one.case, &one.checker, &answer, took).outcome;
         }
+        Ok(outcomes)
     }
 
     fn verdict(&self, mutant: &Mutant, ready: &[Ready<'_>], outcomes: &[Outcome]) -> Verdict {

@@ -4,11 +4,13 @@
 //! in `live.rs` and `kill.rs`.
 
 mod adapters;
+mod audit;
 mod bad_input;
 mod commands;
 mod escaping;
 mod exit_codes;
 mod faulty;
+mod fuzz;
 mod selection;
 mod snapshots;
 mod upstream;

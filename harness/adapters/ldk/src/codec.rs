@@ -191,6 +191,11 @@ fn has(found: &Records, kind: u64) -> bool {
     found.iter().any(|(k, _)| *k == kind)
 }
 
+fn value_of(found: &Records, kind: u64) -> Option<&[u8]> {
+    let record = found.iter().find(|(k, _)| *k == kind);
+    record.map(|(_, value)| &value[..])
+}
+
 fn tlv_decode(params: Params<'_>) -> Outcome {
     let stream = params.hex("stream")?;
     let mut known = Vec::new();
@@ -613,9 +618,12 @@ macro_rules! bip_353_name {
 }
 
 /// Fallback addresses that LDK offers to pay to, where the record is there.
-fn fallbacks(found: &Records, usable: Vec<Address>) -> Option<Vec<Value>> {
-    has(found, 172).then(|| {
-        usable
+fn fallbacks(found: &Records, usable: impl FnOnce() -> Vec<Address>) -> Option<Vec<Value>> {
+    // Of an empty list of chains LDK's accessor would take bitcoin, after an assertion of its
+    // debug builds.
+    let chain = value_of(found, 2) != Some(&[]);
+    (has(found, 172) && chain).then(|| {
+        usable()
             .iter()
             .filter_map(Address::witness_program)
             .map(|program| {
@@ -739,7 +747,10 @@ macro_rules! add_invoice_fields {
                 "invoice_features",
                 has($found, 174).then(|| feature_bytes($invoice.invoice_features().le_flags())),
             )
-            .maybe("usable_fallbacks", fallbacks($found, $invoice.fallbacks()))
+            .maybe(
+                "usable_fallbacks",
+                fallbacks($found, || $invoice.fallbacks()),
+            )
             .with("invoice_node_id", $invoice.signing_pubkey().to_string())
             // A sum beyond 64 bits has no end that could be shown.
             .maybe(
@@ -814,7 +825,11 @@ fn static_invoice_decode(params: Params<'_>) -> Outcome {
     }
     let found = accepted(&invoice.encode())?;
     let offer = OfferFields {
-        chains: vec![invoice.chain()],
+        // Of no chains LDK's accessor would make bitcoin, after an assertion of its debug builds.
+        chains: match value_of(&found, 2) {
+            Some([]) => Vec::new(),
+            _ => vec![invoice.chain()],
+        },
         metadata: invoice.metadata().cloned(),
         amount: invoice.amount(),
         description: invoice.description().map(|v| v.0.to_owned()),

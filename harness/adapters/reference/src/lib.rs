@@ -1,12 +1,15 @@
 //! The reference implementation as an adapter: pure functions of the drafts behind the protocol.
 //!
 //! Every refusal names the rule that refused. `--without RULE`, `--shift RULE=lax` and
-//! `--mistake VALUE=NAME` make a mutant: the same process with one named defect.
+//! `--mistake VALUE=NAME` make a mutant: the same process with one named defect. `--mutants` makes a
+//! process that can be each of them in turn: it has the operations `mutant.call` and `mutant.trace`
+//! as well.
 
 mod amp;
 mod amp_tunnel;
 mod bolt12;
 mod keysend_proof;
+mod mutant;
 mod operations;
 mod payer_proof;
 mod simulation;
@@ -26,6 +29,8 @@ use std::io;
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
     rules: Rules,
+    /// It answers `mutant.…`.
+    mutants: bool,
 }
 
 impl Reference {
@@ -34,19 +39,28 @@ impl Reference {
 
     /// A reference that enforces `rules`.
     pub fn new(rules: Rules) -> Self {
-        Self { rules }
+        Self {
+            rules,
+            mutants: false,
+        }
     }
 
     /// Reads the adapter's arguments: `--without RULE` switches a rule off, `--shift RULE=lax`
     /// and `--shift RULE=strict` move its boundary by one, `--mistake VALUE=NAME` gets a value wrong
     /// in the way of that name. Each may be repeated, and `--without=RULE` is read as well.
+    /// `--mutants` adds the operations `mutant.call` and `mutant.trace`.
     ///
     /// # Errors
     /// [`ArgumentError`] for anything else.
     pub fn from_args(args: &[String]) -> Result<Self, ArgumentError> {
         let mut rules = Rules::all();
+        let mut mutants = false;
         let mut args = args.iter();
         while let Some(arg) = args.next() {
+            if arg == "--mutants" {
+                mutants = true;
+                continue;
+            }
             let (option, value) = match arg.split_once('=') {
                 Some((option, value)) if option.starts_with("--") => (option, Some(value)),
                 _ => (arg.as_str(), None),
@@ -69,24 +83,32 @@ impl Reference {
                 _ => return Err(ArgumentError::Shift(value.to_owned())),
             };
         }
-        Ok(Self::new(rules))
+        Ok(Self { rules, mutants })
     }
 
     /// Answers one operation.
     pub fn answer(&self, op: &str, params: &Value) -> Answer {
-        if let Some(unsupported) = amp::unsupported(op, params) {
-            return Answer::Unsupported(unsupported);
+        match mutant::find(op) {
+            Some(operation) if self.mutants => operation(&self.rules, params),
+            _ => answer(&self.rules, op, params),
         }
-        match operations::find(op) {
-            Some(operation) => match operation(&self.rules, params) {
-                Ok(result) => Answer::Result(result),
-                Err(error) => Answer::Error(error),
-            },
-            None => Answer::Unsupported(Unsupported {
-                reason: format!("the reference has no operation {op}"),
-                issue: None,
-            }),
-        }
+    }
+}
+
+/// Answers one operation by these rules.
+fn answer(rules: &Rules, op: &str, params: &Value) -> Answer {
+    if let Some(unsupported) = amp::unsupported(op, params) {
+        return Answer::Unsupported(unsupported);
+    }
+    match operations::find(op) {
+        Some(operation) => match operation(rules, params) {
+            Ok(result) => Answer::Result(result),
+            Err(error) => Answer::Error(error),
+        },
+        None => Answer::Unsupported(Unsupported {
+            reason: format!("the reference has no operation {op}"),
+            issue: None,
+        }),
     }
 }
 
@@ -95,8 +117,8 @@ impl Reference {
 pub enum ArgumentError {
     /// No such option.
     #[error(
-        "the reference takes --without RULE, --shift RULE=lax|strict and --mistake VALUE=NAME, \
-         not {0}"
+        "the reference takes --without RULE, --shift RULE=lax|strict, --mistake VALUE=NAME and \
+         --mutants, not {0}"
     )]
     Unknown(String),
     /// The option's value is missing.
@@ -118,6 +140,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Handler for Reference {
     fn hello(&self) -> Hello {
+        let switched = mutant::NAMES.iter().filter(|_| self.mutants);
         Hello {
             implementation: Implementation {
                 name: Self::NAME.into(),
@@ -128,7 +151,9 @@ impl Handler for Reference {
             protocol: PROTOCOL,
             operations: operations::NAMES
                 .iter()
-                .map(|(name, _)| (*name).to_owned())
+                .map(|(name, _)| *name)
+                .chain(switched.map(|(name, _)| *name))
+                .map(str::to_owned)
                 .collect(),
             dialects: [amp::dialects(), bolt12::dialects()].concat(),
         }

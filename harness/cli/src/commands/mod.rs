@@ -6,6 +6,7 @@ pub mod bless;
 pub mod clean;
 pub mod explain;
 pub mod fill;
+pub mod fuzz;
 pub mod init;
 pub mod list;
 pub mod mutants;

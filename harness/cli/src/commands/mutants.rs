@@ -73,15 +73,20 @@ pub fn verdicts(args: &MutantsArgs, only: &[String]) -> Result<Verdicts, Failure
         stop: &guard.stop,
         jobs: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
-    trial.judge(&chosen).map_err(|e| match e {
+    trial.judge(&chosen).map_err(|e| failure(e, &guard))
+}
+
+/// Why nothing came of asking mutants.
+pub fn failure(error: MutantsError, guard: &Guard) -> Failure {
+    match error {
         // After a stop nothing is started any more, which is nobody's fault.
-        MutantsError::Start { .. } if !guard.stop.is_set() => Failure::environment(e),
-        MutantsError::Pattern(..) => Failure::harness(e),
+        MutantsError::Start { .. } if !guard.stop.is_set() => Failure::environment(error),
+        MutantsError::Pattern(..) | MutantsError::Trace(..) => Failure::harness(error),
         MutantsError::Start { .. } | MutantsError::Stopped => Failure {
             code: exit::INTERRUPTED,
             lines: vec![MutantsError::Stopped.to_string()],
         },
-    })
+    }
 }
 
 /// Shows what [`verdicts`] finds.
