@@ -21,6 +21,8 @@ pub enum Start {
     SelfExec(&'static [&'static str]),
     /// What is installed under this name of the version table.
     Installed(&'static str),
+    /// The same, with these arguments.
+    InstalledWith(&'static str, &'static [&'static str]),
 }
 
 /// One process of an implementation.
@@ -116,6 +118,35 @@ pub const BUILTINS: &[Builtin] = &[
         language: "Go",
         default: true,
         needs: &["lnd", "lnd-codec"],
+    },
+    Builtin {
+        name: "electrum",
+        about: "Electrum, one process a node, and its own modules as codec",
+        processes: &[
+            Process {
+                kind: Kind::Codec,
+                start: Start::InstalledWith("electrum", &["--codec"]),
+            },
+            Process {
+                kind: Kind::Node,
+                start: Start::InstalledWith("electrum", &["--node"]),
+            },
+        ],
+        language: "Python",
+        default: true,
+        // Its nodes take their chain from an Electrum server.
+        needs: &["electrum", "e-x"],
+    },
+    Builtin {
+        name: "kmp",
+        about: "lightning-kmp 1.8 of October 2024, the library of Phoenix",
+        processes: &[Process {
+            kind: Kind::Codec,
+            start: Start::Installed("kmp"),
+        }],
+        language: "Kotlin",
+        default: true,
+        needs: &["kmp"],
     },
 ];
 
@@ -232,8 +263,13 @@ impl Resolved {
 
     fn spec(&self, name: &str) -> String {
         match &self.version {
-            Some(version) => format!("{name}@{version}"),
-            None => name.to_owned(),
+            // Of what it needs, some has versions of its own.
+            Some(version)
+                if name == self.name || Provisioner::table_alone().label(name, version).is_ok() =>
+            {
+                format!("{name}@{version}")
+            }
+            Some(_) | None => name.to_owned(),
         }
     }
 
@@ -280,14 +316,8 @@ impl Resolved {
                     }
                     (this.to_owned(), args)
                 }
-                Start::Installed(name) => match host.find(&self.spec(name)) {
-                    Ok(Lookup::Found(found)) => {
-                        let (program, args) = found.command();
-                        let args = args.iter().map(|a| a.to_string_lossy().into_owned());
-                        (program, args.collect())
-                    }
-                    Ok(Lookup::Missing(_)) | Err(_) => (PathBuf::from(name), Vec::new()),
-                },
+                Start::Installed(name) => self.of_installed(host, name, &[]),
+                Start::InstalledWith(name, args) => self.of_installed(host, name, args),
             },
         };
         Some(Launch {
@@ -296,6 +326,24 @@ impl Resolved {
             seed,
             ..Launch::new(self.row(), program)
         })
+    }
+
+    /// The program of an installed entry and all its arguments; its name alone where it is not there.
+    fn of_installed(
+        &self,
+        host: &Provisioner,
+        name: &str,
+        more: &[&str],
+    ) -> (PathBuf, Vec<String>) {
+        match host.find(&self.spec(name)) {
+            Ok(Lookup::Found(found)) => {
+                let (program, args) = found.command();
+                let args = args.iter().map(|a| a.to_string_lossy().into_owned());
+                let more = more.iter().map(|a| (*a).to_owned());
+                (program, args.chain(more).collect())
+            }
+            Ok(Lookup::Missing(_)) | Err(_) => (PathBuf::from(name), Vec::new()),
+        }
     }
 
     /// How every process of it is started, with its kind: what `adapter check` goes through. One
@@ -431,8 +479,9 @@ mod tests {
         for b in BUILTINS {
             let resolved = resolve(b.name).unwrap();
             let launches = resolved.launches(Path::new(THIS), &bare(), "r", 1);
-            // LND's node and codec are one process.
-            let one = b.name == "lnd";
+            // LND's node and codec are one process. Two that are not installed are told apart by
+            // nothing.
+            let one = ["lnd", "electrum"].contains(&b.name);
             assert_eq!(launches.len(), if one { 1 } else { b.processes.len() });
             for (kind, launch) in launches {
                 let kind = kind.unwrap();
@@ -443,7 +492,9 @@ mod tests {
                         // Nothing is installed, so there are no paths.
                         assert_eq!(launch.args, ["adapter", b.name]);
                     }
-                    Start::Installed(name) => assert!(b.needs.contains(&name)),
+                    Start::Installed(name) | Start::InstalledWith(name, _) => {
+                        assert!(b.needs.contains(&name));
+                    }
                 }
                 assert_eq!(b.processes.iter().filter(|p| p.kind == kind).count(), 1);
             }
@@ -590,8 +641,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
-        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd. For an adapter of your own give its command: `refrence=COMMAND`");
-        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd. For an adapter of your own give its command: `mynode=COMMAND`");
+        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp. For an adapter of your own give its command: `refrence=COMMAND`");
+        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp. For an adapter of your own give its command: `mynode=COMMAND`");
         assert_eq!(nearest("LDK-NODE"), None);
         assert_eq!(nearest("ldknode"), Some("ldk-node"));
     }

@@ -405,7 +405,10 @@ mod tests {
                 "lnd@v0.21.1-beta"
             ]
         );
-        assert_eq!(needs(&Select::default()), ["draft-py", "lnd-codec", "lnd"]);
+        assert_eq!(
+            needs(&Select::default()),
+            ["draft-py", "e-x", "electrum", "kmp", "lnd-codec", "lnd"]
+        );
     }
 
     #[test]

@@ -39,6 +39,16 @@ fn of_scenario(
         let person = &people[*roles.get(&step.on)?];
         lacking(person, Some(&step.on), &step.operation)
     });
+    // A condition of the topology is asked of every node.
+    let complete = scenario
+        .topology
+        .ready
+        .iter()
+        .any(|r| r == "graph-complete");
+    let graph = complete.then(|| {
+        let each = roles.iter();
+        each.filter_map(|(role, p)| lacking(&people[*p], Some(role), "graph.channels"))
+    });
     let needs = case.needs.iter().flat_map(move |need| {
         let (of, need) = match need.split_once(':') {
             Some((role, need)) => (Some(role.trim()), need.trim()),
@@ -49,7 +59,7 @@ fn of_scenario(
             .filter(move |(role, _)| of.is_none_or(|of| of == role.as_str()))
             .filter_map(move |(role, p)| lacking(&people[*p], Some(role), need))
     });
-    steps.chain(needs)
+    steps.chain(graph.into_iter().flatten()).chain(needs)
 }
 
 /// That somebody lacks an operation or a dialect. A dialect has a slash in its name, an operation
@@ -127,6 +137,26 @@ mod tests {
         );
         case.needs = needs.iter().map(|n| (*n).to_owned()).collect();
         case
+    }
+
+    #[test]
+    fn a_complete_graph_is_asked_of_every_node_before_one_is_started() {
+        let graph = ["event.next", "graph.channels"];
+        let people = [person("a", &graph, &[]), person("b", &["event.next"], &[])];
+        let mut case = scenario(&[("payee", "event.next")], &[]);
+        let lacks = |case: &Case, payer: usize| {
+            let roles = [("payee".to_owned(), 0), ("payer".to_owned(), payer)];
+            super::lacks(case, &unit(Who::Roles(roles.into())), &people)
+        };
+        assert_eq!(lacks(&case, 1), None);
+        let Body::Scenario(scenario) = &mut case.body else {
+            panic!()
+        };
+        scenario.topology.ready = vec!["channels-usable".into(), "graph-complete".into()];
+        assert_eq!(lacks(&case, 0), None);
+        let (outcome, why) = lacks(&case, 1).unwrap();
+        assert_eq!(outcome, Outcome::Unsupported);
+        assert_eq!(why, "b (payer) does not list the operation graph.channels");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use bitcoin::Txid;
 use lnconform_adapters::{Adapter, Fault, Limits};
 use lnconform_protocol::{Answer, ErrorKind};
 use lnconform_regtest::chain::{Chain, ChainError, ChainInfo};
+use lnconform_regtest::electrum_server::{self, ElectrumServer, Program, ServerError};
 use lnconform_regtest::ports::{self, Port};
 use lnconform_regtest::run::RunDir;
 use lnconform_vectors::case::{Topology, TopologyChannel};
@@ -102,6 +103,9 @@ pub enum ClusterError {
     /// bitcoind, or the machine below it.
     #[error("{0}")]
     Chain(#[from] ChainError),
+    /// The Electrum server beside it.
+    #[error("{0}")]
+    Server(#[from] ServerError),
     /// The adapter of a role did not start.
     #[error("the adapter of {role} did not start: {}", fault.message)]
     Adapter {
@@ -151,9 +155,10 @@ impl ClusterError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            ClusterError::Chain(_) | ClusterError::Environment(_) | ClusterError::Stopped => {
-                Blame::Environment
-            }
+            ClusterError::Chain(_)
+            | ClusterError::Server(_)
+            | ClusterError::Environment(_)
+            | ClusterError::Stopped => Blame::Environment,
             ClusterError::Adapter { fault, .. } => crate::codec::blame(fault),
             ClusterError::Node { blame, .. } => *blame,
             ClusterError::Wait(_) | ClusterError::Unsupported { .. } => Blame::Implementation,
@@ -175,6 +180,8 @@ impl From<WaitError<ClusterError>> for ClusterError {
 pub struct Cluster {
     /// Its chain.
     pub chain: Chain,
+    /// The Electrum server from which some of the nodes take the chain.
+    pub electrum: Option<ElectrumServer>,
     /// Role to node.
     pub nodes: BTreeMap<String, LiveNode>,
     /// Where the time went so far.
@@ -219,6 +226,8 @@ pub struct Recipe<'a> {
     pub name: &'a str,
     /// The bitcoind to use.
     pub bitcoind: &'a Path,
+    /// The Electrum server to use, for nodes that need one.
+    pub electrum: Option<&'a Program>,
     /// Nodes and channels.
     pub topology: &'a Topology,
     /// Who takes each role.
@@ -247,14 +256,19 @@ impl Cluster {
         // The adapters start beside bitcoind, but it mines its first blocks before the nodes
         // exist: a node fetches every block after its birth.
         let (chain, adapters) = std::thread::scope(|scope| {
-            let chain = scope.spawn(|| Chain::start(recipe.run, recipe.bitcoind, recipe.name));
+            let chain = scope.spawn(|| start_chain(recipe));
             let adapters = start_adapters(recipe, &dir);
             (join(chain), adapters)
         });
-        let chain = chain?;
-        let nodes = start_nodes(recipe, &access(chain.info()), adapters?)?;
+        let (chain, electrum) = chain?;
+        let mut source = json!({"bitcoind": access(chain.info())});
+        if let Some(server) = &electrum {
+            source["electrum"] = json!(server.url());
+        }
+        let nodes = start_nodes(recipe, &source, adapters?)?;
         let mut cluster = Self {
             chain,
+            electrum,
             nodes,
             phases: Vec::new(),
             dir,
@@ -592,6 +606,7 @@ impl Cluster {
         let clock = Instant::now();
         let Self {
             chain,
+            electrum,
             nodes,
             mut phases,
             ..
@@ -602,6 +617,7 @@ impl Cluster {
                 scope.spawn(move || drop(node.adapter.shutdown()));
             }
         });
+        drop(electrum);
         chain.stop();
         phases.push(Phase::new("stop", clock.elapsed()));
         phases
@@ -770,6 +786,31 @@ fn directions(graph: &Value, ends: [&str; 2]) -> u64 {
         .unwrap_or(0)
 }
 
+/// Starts the chain, and the Electrum server beside it where a node asks for one.
+fn start_chain(recipe: &Recipe<'_>) -> Result<(Chain, Option<ElectrumServer>), ClusterError> {
+    let people = recipe.roles.iter().map(|(role, &who)| (role, who));
+    let mut asking = people.filter(|(_, who)| {
+        let dialects = &recipe.participants[*who].dialects;
+        dialects.contains(electrum_server::DIALECT)
+    });
+    let Some((role, who)) = asking.next() else {
+        let chain = Chain::start(recipe.run, recipe.bitcoind, recipe.name)?;
+        return Ok((chain, None));
+    };
+    let Some(program) = recipe.electrum else {
+        return Err(ClusterError::Environment(format!(
+            "{} ({role}) takes its chain from an Electrum server, and none is installed: `{}` \
+             installs one",
+            recipe.participants[who].name,
+            electrum_server::install_line(),
+        )));
+    };
+    let options = electrum_server::BITCOIND_OPTIONS;
+    let chain = Chain::start_with(recipe.run, recipe.bitcoind, recipe.name, options)?;
+    let server = ElectrumServer::start(recipe.run, program, chain.info(), recipe.name)?;
+    Ok((chain, Some(server)))
+}
+
 /// Starts the adapter of every role; no node exists yet.
 fn start_adapters(recipe: &Recipe<'_>, dir: &Path) -> Result<Vec<LiveNode>, ClusterError> {
     let roles: Vec<&String> = recipe.topology.nodes.keys().collect();
@@ -872,7 +913,7 @@ fn start_node(
         "network": "regtest",
         "seed": seed(recipe.seed, &role),
         "data_dir": node.dir.join("data"),
-        "chain": {"bitcoind": chain},
+        "chain": chain,
         "listen": format!("127.0.0.1:{}", node.port.number()),
         "alias": format!("lnconform-{role}"),
         "options": options,

@@ -18,6 +18,7 @@ use crate::wait::Stop;
 use jiff::civil::Date;
 use lnconform_adapters::{Adapter, Limits};
 use lnconform_protocol::Answer;
+use lnconform_regtest::electrum_server::Program;
 use lnconform_regtest::run::RunDir;
 use lnconform_vectors::case::{Body, Case, Expect, Origin};
 use lnconform_vectors::matchers::Checker;
@@ -99,6 +100,8 @@ pub struct Setup<'a> {
     pub fail_fast: bool,
     /// Clusters at a time, at least 1.
     pub jobs: usize,
+    /// The Electrum server, where one is installed.
+    pub electrum: Option<&'a Program>,
     /// Leaves clusters' folders where they are.
     pub keep: bool,
     /// Gives every scenario a cluster of its own.
@@ -293,6 +296,7 @@ fn cluster_lane(
     let stage = Stage {
         run: setup.run_dir,
         bitcoind: &bitcoind,
+        electrum: setup.electrum,
         participants: setup.participants,
         oracle: setup.oracle,
         limits: &setup.limits,
@@ -877,6 +881,7 @@ mod tests {
             strict: false,
             fail_fast: false,
             jobs: 1,
+            electrum: None,
             keep: false,
             fresh_clusters: false,
             limits: Limits::default(),

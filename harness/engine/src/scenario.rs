@@ -11,6 +11,7 @@ use bitcoin::constants::ChainHash;
 use lnconform_adapters::{Fault, Limits, Supervised};
 use lnconform_protocol::params::Params;
 use lnconform_protocol::{Answer, OpError};
+use lnconform_regtest::electrum_server::Program;
 use lnconform_regtest::run::RunDir;
 use lnconform_vectors::bindings::{Bindings, RUN_FIELDS};
 use lnconform_vectors::case::{Case, Expect, Scenario, Step};
@@ -60,6 +61,8 @@ pub struct Stage<'a> {
     pub run: &'a RunDir,
     /// The bitcoind to use.
     pub bitcoind: &'a Path,
+    /// The Electrum server to use, for nodes that need one.
+    pub electrum: Option<&'a Program>,
     /// Who takes part.
     pub participants: &'a [Participant],
     /// Who answers the steps on `codec`: an adapter that the harness trusts to work out what the
@@ -188,6 +191,7 @@ impl Group<'_> {
             run: stage.run,
             name: &name,
             bitcoind: stage.bitcoind,
+            electrum: stage.electrum,
             topology: &item.scenario.topology,
             roles,
             participants: stage.participants,

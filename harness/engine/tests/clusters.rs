@@ -156,6 +156,7 @@ fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
         strict: false,
         fail_fast: false,
         jobs: 1,
+        electrum: None,
         keep: false,
         fresh_clusters: fresh,
         limits,

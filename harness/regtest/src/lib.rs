@@ -9,6 +9,7 @@
 
 pub mod chain;
 pub mod clean;
+pub mod electrum_server;
 pub mod ports;
 pub mod process;
 pub mod provision;

@@ -752,7 +752,10 @@ impl Loader<'_> {
     }
 
     fn covers(&mut self, source: &Source, own: &VectorFile, whole: &Whole) {
-        if own.covers.is_empty() && whole.steps.iter().all(|s| s.covers.is_empty()) {
+        // Where no text could be had, there is no requirement either.
+        let no_text = matches!(whole.provenance, Some(Provenance::DraftByImplementation(_)));
+        let none = own.covers.is_empty() && whole.steps.iter().all(|s| s.covers.is_empty());
+        if none && !no_text {
             let d = Diagnostic::new(&source.file, "no requirement is covered")
                 .at(&source.text, &[])
                 .help("name at least one in `covers: [ID]`");

@@ -14,7 +14,7 @@ pub fn be(name: &str, rest: &[String]) -> Done {
         "reference" => lnconform_adapter_reference::run(rest),
         "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
         "lnd" => return lnd(rest),
-        "draft-py" => return installed(name, rest),
+        "draft-py" | "electrum" | "kmp" => return installed(name, rest),
         _ => {
             let names = BUILTINS
                 .iter()

@@ -3,6 +3,7 @@
 //! ```text
 //! CACHE/NAME/VERSION/{bin/PROGRAM, manifest.json}    complete, or not there; versions side by side
 //! CACHE/NAME/VERSION/{venv/, FILES, manifest.json}   the same, for a Python program
+//! CACHE/NAME/VERSION/{PROGRAM, jars/, native/, manifest.json}   the same, for one on the JVM
 //! CACHE/tmp/NAME-VERSION/                            the build; taken up again after an interruption
 //! CACHE/tmp/NAME-VERSION.lock                        held while one process builds
 //! ```
@@ -12,7 +13,8 @@
 
 use super::{
     Build, CmakeBuild, Entry, Found, Lookup, Manifest, ProgramError, Provisioner, Source,
-    VenvBuild, go, install_line, path_with, program_version, sha256_file, split, venv_version,
+    VenvBuild, debian, go, install_line, maven, path_with, program_version, sha256_file, split,
+    venv_version,
 };
 use crate::process;
 use crate::sys;
@@ -38,11 +40,13 @@ const APT: Duration = Duration::from_secs(120);
 /// The oldest Python that the source package's build back end, and our own programs, work with.
 const PYTHON: (u32, u32) = (3, 9);
 
-/// The versions of Python that will do for an entry: from [`PYTHON`] to this one.
-fn newest_python(build: &Build) -> (u32, u32) {
+/// The versions of Python that will do for an entry: from the first to the second.
+fn pythons(build: &Build) -> ((u32, u32), (u32, u32)) {
     match build {
-        Build::BitcoinCoreCmake(_) | Build::GoModule(_) => (3, u32::MAX),
-        Build::Venv(build) => (3, build.newest_python),
+        Build::BitcoinCoreCmake(_) | Build::GoModule(_) | Build::Maven(_) => {
+            (PYTHON, (3, u32::MAX))
+        }
+        Build::Venv(build) => ((3, build.oldest_python), (3, build.newest_python)),
     }
 }
 
@@ -151,11 +155,13 @@ pub enum ProvisionError {
     /// No usable Python.
     #[error(
         "{name} needs Python {}.{} {upto}, and PATH has none ({seen}): type `{line}`, or put such a one on PATH",
-        PYTHON.0, PYTHON.1
+        .oldest.0, .oldest.1
     )]
     NoPython {
         /// The program.
         name: String,
+        /// The oldest version that will do.
+        oldest: (u32, u32),
         /// `or newer`, or up to which version.
         upto: String,
         /// What was seen.
@@ -174,6 +180,29 @@ pub enum ProvisionError {
         /// What was to be fetched.
         what: String,
         /// The end of what pip said.
+        said: String,
+    },
+    /// No apt, where a package of Debian's archive is needed.
+    #[error(
+        "{name} comes from Debian's package archive, which is read with {tool}, and this system has none: install it on Debian, Ubuntu or their kin"
+    )]
+    NoApt {
+        /// The program.
+        name: String,
+        /// The program that is missing.
+        tool: String,
+    },
+    /// Debian's archive was not reached, or no longer has the file.
+    #[error(
+        "Debian's package archive did not give {file} ({said}): connect this machine to it, or name an archive of Debian that has it in apt's sources, then type `{}`",
+        install_line(.name)
+    )]
+    NoArchive {
+        /// The program.
+        name: String,
+        /// The file.
+        file: String,
+        /// The end of what apt said.
         said: String,
     },
     /// No usable Go toolchain.
@@ -213,6 +242,47 @@ pub enum ProvisionError {
         module: String,
         /// Which part of it.
         what: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// No usable JDK.
+    #[error(
+        "{name} needs a JDK of Java {oldest} or newer, and there is none ({seen}): type `{line}`, or name such a one in JAVA_HOME, then type `{}`",
+        install_line(.name)
+    )]
+    NoJava {
+        /// The program.
+        name: String,
+        /// The oldest version that will do.
+        oldest: u32,
+        /// What was seen.
+        seen: String,
+        /// What to type.
+        line: String,
+    },
+    /// Maven's registry was not reached.
+    #[error(
+        "Maven's registry could not be reached ({said}): connect this machine to it, or name a mirror in Maven's settings (~/.m2/settings.xml), then type `{}`",
+        install_line(.name)
+    )]
+    NoMaven {
+        /// The program.
+        name: String,
+        /// The end of what Maven said.
+        said: String,
+    },
+    /// A library with another checksum.
+    #[error(
+        "{file} is not the library that the version table names (SHA-256 {found} instead of {expected}): it was altered on its way or at its source; nothing of it was kept or compiled. Try `{}` again, from another network if it happens twice",
+        install_line(.name)
+    )]
+    Library {
+        /// The program.
+        name: String,
+        /// The file.
+        file: String,
         /// What it should be.
         expected: String,
         /// What it is.
@@ -350,10 +420,25 @@ impl Provisioner {
                 }
                 None
             }
+            Build::Maven(build) => {
+                // One that is not there at all is a missing package, which is told above.
+                if self.missing_for_maven().is_empty()
+                    && let Err(seen) = self.jdk(build.java)
+                {
+                    found.push(self.no_jdk(&entry.program, build, seen).to_string());
+                }
+                None
+            }
         };
+        if let Build::Venv(build) = &entry.build
+            && !build.archive.is_empty()
+            && let Err(error) = self.archive_tools(&entry.program)
+        {
+            found.push(error.to_string());
+        }
         if let Some(what) = needs_python
             && self.program("python3").is_some()
-            && let Err(seen) = self.python(newest_python(&entry.build))
+            && let Err(seen) = self.python(pythons(&entry.build))
         {
             found.push(no_python(what, &entry.build, seen).to_string());
         }
@@ -379,8 +464,9 @@ impl Provisioner {
             Build::Venv(_) => Vec::new(),
             // Go brings all that it needs.
             Build::GoModule(_) => return Vec::new(),
+            Build::Maven(_) => return self.missing_for_maven(),
         };
-        match self.python(newest_python(build)) {
+        match self.python(pythons(build)) {
             // Debian takes these out of Python's standard library.
             Ok(python)
                 if self
@@ -423,8 +509,8 @@ impl Provisioner {
             .is_some_and(|(ok, said)| ok && said.lines().any(|l| l == "installed"))
     }
 
-    /// A Python on PATH that is new enough and not newer than `newest`, or what was seen instead.
-    fn python(&self, newest: (u32, u32)) -> Result<PathBuf, String> {
+    /// A Python on PATH between two versions, both included, or what was seen instead.
+    fn python(&self, (oldest, newest): ((u32, u32), (u32, u32))) -> Result<PathBuf, String> {
         let mut seen = Vec::new();
         let newer = (9..=20).rev().map(|minor| format!("python3.{minor}"));
         for name in ["python3".to_owned()]
@@ -443,7 +529,7 @@ impl Provisioner {
             let mut numbers = said.split_whitespace().map(str::parse::<u32>);
             match (numbers.next(), numbers.next()) {
                 (Some(Ok(major)), Some(Ok(minor)))
-                    if (PYTHON..=newest).contains(&(major, minor)) =>
+                    if (oldest..=newest).contains(&(major, minor)) =>
                 {
                     return Ok(path);
                 }
@@ -485,7 +571,7 @@ impl Provisioner {
 }
 
 /// The one line that installs system packages.
-fn apt_line(packages: &[String]) -> String {
+pub(super) fn apt_line(packages: &[String]) -> String {
     format!("sudo apt-get install -y {}", packages.join(" "))
 }
 
@@ -507,11 +593,12 @@ pub(super) fn file_error(name: &str, path: &Path, error: &io::Error) -> Provisio
 fn no_python(name: &str, build: &Build, seen: String) -> ProvisionError {
     let line = apt_line(&["python3".into(), "python3-venv".into()]);
     let upto = match build {
-        Build::BitcoinCoreCmake(_) | Build::GoModule(_) => "or newer".to_owned(),
+        Build::BitcoinCoreCmake(_) | Build::GoModule(_) | Build::Maven(_) => "or newer".to_owned(),
         Build::Venv(build) => format!("to 3.{}", build.newest_python),
     };
     ProvisionError::NoPython {
         name: name.to_owned(),
+        oldest: pythons(build).0,
         upto,
         seen,
         line,
@@ -536,7 +623,7 @@ pub(super) type Watch<'a> = &'a mut dyn FnMut(&str) -> Option<(Phase, u8, String
 
 /// One installation under way.
 pub(super) struct Installation<'a> {
-    host: &'a Provisioner,
+    pub(super) host: &'a Provisioner,
     pub(super) name: &'a str,
     pub(super) entry: &'a Entry,
     cache: &'a Path,
@@ -555,7 +642,7 @@ impl Installation<'_> {
         }
         self.packages()?;
         let python = || {
-            let found = self.host.python(newest_python(&self.entry.build));
+            let found = self.host.python(pythons(&self.entry.build));
             found.map_err(|seen| no_python(self.name, &self.entry.build, seen))
         };
         match &self.entry.build {
@@ -571,6 +658,7 @@ impl Installation<'_> {
             Build::Venv(build) => {
                 let python = python()?;
                 self.open_work()?;
+                self.unpack_archive(build)?;
                 let venv = self.packages_of(build, &python)?;
                 self.store_venv(build, &venv)
             }
@@ -579,6 +667,12 @@ impl Installation<'_> {
                 self.open_work()?;
                 let program = self.go_program(build, &go)?;
                 self.store(&program)
+            }
+            Build::Maven(build) => {
+                let jdk = self.host.jdk(build.java);
+                let jdk = jdk.map_err(|seen| self.host.no_jdk(self.name, build, seen))?;
+                self.open_work()?;
+                self.java_program(build, &jdk)
             }
         }
     }
@@ -871,10 +965,13 @@ impl Installation<'_> {
         if let Some(found) = pip_hash(said) {
             let (file, expected) = match &self.entry.build {
                 Build::GoModule(build) => (build.module.clone(), build.sum.clone()),
+                // No pip is run for it.
+                Build::Maven(build) => (build.main.clone(), String::new()),
                 Build::BitcoinCoreCmake(build) => (build.file.clone(), build.sha256.clone()),
                 Build::Venv(build) => {
-                    let hashes = build.packages.values().map(Vec::len).sum::<usize>();
-                    let names: Vec<_> = build.packages.keys().cloned().collect();
+                    let all = || build.packages.iter().chain(&build.sources);
+                    let hashes = all().map(|(_, hashes)| hashes.len()).sum::<usize>();
+                    let names: Vec<_> = all().map(|(name, _)| name.clone()).collect();
                     (names.join(", "), format!("one of the {hashes} there"))
                 }
             };
@@ -948,6 +1045,17 @@ impl Installation<'_> {
                 said: last_lines(said, 1),
             };
         }
+        if matches!(self.entry.build, Build::Maven(_)) && has(maven::NO_NETWORK) {
+            return ProvisionError::NoMaven {
+                name,
+                said: said
+                    .lines()
+                    .find(|line| maven::NO_NETWORK.iter().any(|w| line.contains(w)))
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+            };
+        }
         let said = if has(&[
             "signal: killed",
             "Killed signal terminated",
@@ -1007,8 +1115,8 @@ impl Installation<'_> {
     /// A Python environment in the build folder, with the packages that the table pins.
     fn packages_of(&mut self, build: &VenvBuild, python: &Path) -> Result<Venv, ProvisionError> {
         let venv = Venv::in_folder(&self.work);
-        let names: Vec<&str> = build.packages.keys().map(String::as_str).collect();
-        let names = names.join(" ");
+        let names = build.packages.keys().chain(build.sources.keys());
+        let names = names.map(String::as_str).collect::<Vec<_>>().join(" ");
         // The Python may have changed since an earlier try; then what it left is of no use.
         let mark = self.work.join("packages");
         let state = format!("{} {names}", python.display());
@@ -1029,8 +1137,33 @@ impl Installation<'_> {
             .args(["--require-hashes", "-r"])
             .arg(&list);
         self.step(&format!("pip install {names}"), pip, &mut |_| None)?;
+        if !build.sources.is_empty() {
+            let list = self.work.join("sources.txt");
+            std::fs::write(&list, requirements(&build.sources)).map_err(|e| self.io(&list, &e))?;
+            let mut pip = venv.pip();
+            pip.args(["install", "--no-deps", "--no-binary", ":all:"])
+                .args(["--no-build-isolation", "--require-hashes", "-r"])
+                .arg(&list);
+            let names: Vec<&str> = build.sources.keys().map(String::as_str).collect();
+            let step = format!("pip install {}", names.join(" "));
+            self.step(&step, pip, &mut |_| None)?;
+        }
+        self.compile_archive(build, &venv)?;
         std::fs::write(&mark, state).map_err(|e| self.io(&mark, &e))?;
         Ok(venv)
+    }
+
+    /// Compiles what was unpacked, as pip does what it installs: the program is started so that it
+    /// writes nothing, and would else compile all of it at each start.
+    fn compile_archive(&mut self, build: &VenvBuild, venv: &Venv) -> Result<(), ProvisionError> {
+        if build.archive.is_empty() {
+            return Ok(());
+        }
+        let mut compile = Command::new(venv.python());
+        compile
+            .args(["-m", "compileall", "-q"])
+            .arg(self.work.join(debian::FOLDER));
+        self.step("compiling with Python", compile, &mut |_| None)
     }
 
     /// The source package, with the right checksum.
@@ -1217,6 +1350,9 @@ impl Installation<'_> {
             }
             // The environment can be moved: Python finds its packages from where it is started.
             std::fs::rename(&venv.folder, &Venv::in_folder(part).folder)?;
+            if !build.archive.is_empty() {
+                std::fs::rename(work.join(debian::FOLDER), part.join(debian::FOLDER))?;
+            }
             Ok((part.join(&entry.program), base))
         })?;
         Ok(Found {
@@ -1230,7 +1366,7 @@ impl Installation<'_> {
     }
 
     /// What was built has to be the version that was wanted.
-    fn built(&self, version: &Version) -> Result<(), ProvisionError> {
+    pub(super) fn built(&self, version: &Version) -> Result<(), ProvisionError> {
         if *version == self.entry.version {
             return Ok(());
         }
@@ -1248,7 +1384,7 @@ impl Installation<'_> {
     /// Puts into the cache, complete or not at all, what `fill` lays into the folder that it is
     /// given; it answers the program, and the Python that the program leans on. Then the build
     /// folder goes.
-    fn put(
+    pub(super) fn put(
         &self,
         fill: impl FnOnce(&Path) -> io::Result<(PathBuf, Option<PathBuf>)>,
     ) -> Result<PathBuf, ProvisionError> {

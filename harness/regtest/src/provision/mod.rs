@@ -4,15 +4,18 @@
 //! is not there can be built into the cache (`$LNCONFORM_CACHE`, else `~/.cache/lnconform`). The
 //! version table says what, from which source, with which checksum.
 
+mod debian;
 mod go;
 mod install;
+mod maven;
 mod table;
 #[cfg(all(test, unix))]
 mod tests;
 
 pub use install::{Phase, Progress, ProvisionError};
 pub use table::{
-    Build, CmakeBuild, Entry, GoBuild, VERSIONS, VenvBuild, WorksWith, parse_version, table,
+    ArchiveFile, Build, CmakeBuild, Entry, GoBuild, MavenBuild, VERSIONS, VenvBuild, WorksWith,
+    parse_version, table,
 };
 
 use crate::process;
@@ -74,6 +77,9 @@ impl Found {
     pub fn command(&self) -> (PathBuf, Vec<OsString>) {
         match &self.interpreter {
             None => (self.path.clone(), Vec::new()),
+            Some(java) if self.path.extension().is_some_and(|e| e == "jar") => {
+                (java.clone(), maven::java_args(&self.path))
+            }
             Some(python) => (python.clone(), python_args(&self.path)),
         }
     }
@@ -516,6 +522,9 @@ impl Provisioner {
                         return Err(anew(&file, "its content changed"));
                     }
                 }
+                if !build.archive.is_empty() && !folder.join(debian::FOLDER).is_dir() {
+                    return Err(anew(&folder, "what was unpacked there is gone"));
+                }
                 let venv = install::Venv::in_folder(&folder);
                 let python = venv.python();
                 // An upgrade of the system replaces the Python that the environment leans on.
@@ -529,6 +538,40 @@ impl Provisioner {
                     }
                 }
                 (path, Some(python))
+            }
+            Build::Maven(build) => {
+                let path = folder.join(&entry.program);
+                if manifest.recipe != install::recipe_hash(entry) {
+                    return Err(another(&path));
+                }
+                let whole = |path: &Path, size: Option<u64>, sha256: &str| {
+                    std::fs::metadata(path)
+                        .is_ok_and(|m| m.is_file() && size.is_none_or(|s| s == m.len()))
+                        && (!thorough || sha256_file(path).is_ok_and(|found| found == sha256))
+                };
+                if !whole(&path, Some(manifest.size), &manifest.sha256) {
+                    return Err(anew(&path, "its size or checksum changed"));
+                }
+                for (library, sha256) in &build.libraries {
+                    let file = maven::coordinates(library).map(maven::jar_name);
+                    let file = folder.join("jars").join(file.unwrap_or_default());
+                    if !whole(&file, None, sha256) {
+                        return Err(anew(&file, "it is gone or its checksum changed"));
+                    }
+                }
+                // An upgrade of the system may take the JVM away, or put another into its place.
+                let java = manifest.python.unwrap_or_default();
+                if !executable(&java) {
+                    return Err(anew(&java, "the JVM that runs it is gone"));
+                }
+                if thorough {
+                    let version =
+                        maven::jar_version(name, &java, &path).map_err(|e| e.to_string())?;
+                    if version != entry.version {
+                        return Err(anew(&path, &format!("it says that it is {version}")));
+                    }
+                }
+                (path, Some(java))
             }
         };
         Ok(Some(Found {
@@ -704,7 +747,7 @@ pub fn check_program(name: &str, path: &Path) -> Result<Version, ProgramError> {
 /// Asks a program for its version.
 fn program_version(name: &str, build: &Build, path: &Path) -> Result<Version, ProgramError> {
     let (said, version) = match build {
-        Build::BitcoinCoreCmake(_) | Build::Venv(_) => {
+        Build::BitcoinCoreCmake(_) | Build::Venv(_) | Build::Maven(_) => {
             let said = first_line(name, path, ask_bitcoind(path))?;
             let version = version_in(&said);
             (said, version)
@@ -814,7 +857,8 @@ struct Manifest {
     size: u64,
     /// Hash of the recipe by which it was built.
     recipe: String,
-    /// The Python, with no link left in its path, that the environment was made with.
+    /// The Python, with no link left in its path, that the environment was made with; for a program
+    /// on the JVM, that JVM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     python: Option<PathBuf>,
 }

@@ -105,7 +105,7 @@ impl Entry {
     pub fn label(&self, version: &Version) -> String {
         match &self.build {
             Build::GoModule(_) => format!("v{version}"),
-            Build::BitcoinCoreCmake(_) | Build::Venv(_) => version.to_string(),
+            Build::BitcoinCoreCmake(_) | Build::Venv(_) | Build::Maven(_) => version.to_string(),
         }
     }
 
@@ -143,6 +143,8 @@ pub enum Build {
     Venv(VenvBuild),
     /// A program of a Go module, or one of this repository compiled inside that module's source.
     GoModule(GoBuild),
+    /// A program of this repository for the JVM, compiled with libraries from Maven's registry.
+    Maven(MavenBuild),
 }
 
 impl Build {
@@ -171,6 +173,7 @@ impl Build {
         match self {
             Self::Venv(build) => Some(&mut build.files),
             Self::GoModule(build) => Some(&mut build.files),
+            Self::Maven(build) => Some(&mut build.files),
             Self::BitcoinCoreCmake(_) => None,
         }
     }
@@ -229,14 +232,70 @@ pub struct CmakeBuild {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenvBuild {
+    /// The oldest Python 3 that the program and its packages work with, as its minor version.
+    #[serde(default = "oldest_python")]
+    pub oldest_python: u32,
     /// The newest Python 3 for which the packages below are there built, as its minor version.
     pub newest_python: u32,
     /// What pip installs: each package with its version, as pip writes them, and the SHA-256 of
     /// every file of it that will do, in hexadecimal. Packages that these need have to be listed.
     pub packages: BTreeMap<String, Vec<String>>,
+    /// The same for packages that are there as source only: they are built with what is among
+    /// [`packages`](Self::packages), and need no compiler.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Vec<String>>,
+    /// Files of Debian's package archive that are unpacked, and not installed, beside the program.
+    #[serde(default)]
+    pub archive: Vec<ArchiveFile>,
     /// Files of the program, by name, with their content. Not in the file: they are embedded.
     #[serde(skip_deserializing, default)]
     pub files: BTreeMap<String, String>,
+}
+
+/// A program on the JVM, and the libraries that it needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MavenBuild {
+    /// The oldest Java that compiles and runs it.
+    pub java: u32,
+    /// The class that is started.
+    pub main: String,
+    /// Libraries, `GROUP:ARTIFACT:VERSION`, each with the SHA-256 of its file in hexadecimal.
+    /// Libraries that these need have to be listed.
+    pub libraries: BTreeMap<String, String>,
+    /// Sources of the program, by file name, with their content. Not in the file: they are embedded.
+    #[serde(skip_deserializing, default)]
+    pub files: BTreeMap<String, String>,
+}
+
+/// The oldest Python 3 that this repository's own programs work with.
+fn oldest_python() -> u32 {
+    9
+}
+
+/// A package of Debian's archive, for one kind of processor or for all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveFile {
+    /// Its path in the archive, from `pool/` on.
+    pub file: String,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The processor that it is for, as Rust names it (`x86_64`); absent for all.
+    #[serde(default)]
+    pub arch: Option<String>,
+}
+
+impl VenvBuild {
+    /// The files of Debian's archive for this machine.
+    pub fn archive_here(&self) -> impl Iterator<Item = &ArchiveFile> {
+        let here = |f: &&ArchiveFile| {
+            f.arch
+                .as_deref()
+                .is_none_or(|a| a == std::env::consts::ARCH)
+        };
+        self.archive.iter().filter(here)
+    }
 }
 
 /// The programs of this repository in other languages, embedded, so that the binary alone can install them:
@@ -266,6 +325,96 @@ const EMBEDDED: &[(&str, &str, &str)] = &[
         "draft-py",
         "keysend_proof.py",
         include_str!("../../../adapters/draft-py/keysend_proof.py"),
+    ),
+    (
+        "e-x",
+        "server.py",
+        include_str!("../../electrum-server/server.py"),
+    ),
+    (
+        "electrum",
+        "adapter.py",
+        include_str!("../../../adapters/electrum/adapter.py"),
+    ),
+    (
+        "electrum",
+        "codec.py",
+        include_str!("../../../adapters/electrum/codec.py"),
+    ),
+    (
+        "electrum",
+        "common.py",
+        include_str!("../../../adapters/electrum/common.py"),
+    ),
+    (
+        "electrum",
+        "daemon.py",
+        include_str!("../../../adapters/electrum/daemon.py"),
+    ),
+    (
+        "electrum",
+        "home.py",
+        include_str!("../../../adapters/electrum/home.py"),
+    ),
+    (
+        "electrum",
+        "node.py",
+        include_str!("../../../adapters/electrum/node.py"),
+    ),
+    (
+        "kmp",
+        "Bolt11.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Bolt11.java"),
+    ),
+    (
+        "kmp",
+        "Bolt12.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Bolt12.java"),
+    ),
+    (
+        "kmp",
+        "Fail.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Fail.java"),
+    ),
+    (
+        "kmp",
+        "Json.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Json.java"),
+    ),
+    (
+        "kmp",
+        "Main.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Main.java"),
+    ),
+    (
+        "kmp",
+        "Onion.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Onion.java"),
+    ),
+    (
+        "kmp",
+        "Params.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Params.java"),
+    ),
+    (
+        "kmp",
+        "Protocol.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Protocol.java"),
+    ),
+    (
+        "kmp",
+        "Result.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Result.java"),
+    ),
+    (
+        "kmp",
+        "SelfCheck.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/SelfCheck.java"),
+    ),
+    (
+        "kmp",
+        "Tlvs.java",
+        include_str!("../../../adapters/kmp/src/main/java/lnconform/kmp/Tlvs.java"),
     ),
     (
         "lnd-codec",
@@ -381,13 +530,19 @@ mod tests {
                     Build::Venv(build) => {
                         assert!(build.files.contains_key(&entry.program), "{name}");
                         // Nothing is installed that no hash vouches for.
-                        assert!(build.packages.values().all(|h| !h.is_empty()), "{name}");
-                        build
-                            .packages
-                            .values()
-                            .flatten()
-                            .map(|h| h.as_str())
-                            .collect()
+                        let mut lists = build.packages.values().chain(build.sources.values());
+                        assert!(lists.all(|h| !h.is_empty()), "{name}");
+                        let packages = build.packages.values().chain(build.sources.values());
+                        let archive = build.archive.iter().map(|f| &f.sha256);
+                        let all = packages.flatten().chain(archive);
+                        all.map(String::as_str).collect()
+                    }
+                    Build::Maven(build) => {
+                        for library in build.libraries.keys() {
+                            let parts = crate::provision::maven::coordinates(library);
+                            assert!(parts.is_some(), "{name}: {library}");
+                        }
+                        build.libraries.values().map(String::as_str).collect()
                     }
                     Build::GoModule(build) => {
                         for sum in [&build.sum, &build.go_mod_sum] {
@@ -452,6 +607,29 @@ mod tests {
             panic!()
         };
         assert_eq!(build.files.keys().cloned().collect::<Vec<_>>(), there);
+    }
+
+    /// The same for the Python programs.
+    #[test]
+    fn all_sources_of_the_python_programs_are_embedded() {
+        let folders = [
+            ("draft-py", "../adapters/draft-py"),
+            ("electrum", "../adapters/electrum"),
+            ("e-x", "electrum-server"),
+        ];
+        for (name, folder) in folders {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut there: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .filter(|file| file.ends_with(".py"))
+                .collect();
+            there.sort();
+            let Build::Venv(build) = &table().unwrap()[name].build else {
+                panic!()
+            };
+            assert_eq!(build.files.keys().cloned().collect::<Vec<_>>(), there);
+        }
     }
 
     #[test]

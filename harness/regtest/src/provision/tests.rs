@@ -260,7 +260,7 @@ fn doctor_of(host: &Provisioner, name: &str) -> Doctor {
 
 /// Written by another process: a file that this one holds open for writing could not be run by any
 /// child until all children of other tests, in the moment between fork and exec, have closed it.
-fn write_program(path: &Path, text: &str) {
+pub(super) fn write_program(path: &Path, text: &str) {
     use std::io::Write;
     let mut writer = Command::new("sh")
         .args(["-c", "rm -f \"$0\"; cat > \"$0\" && chmod 755 \"$0\""])
@@ -895,7 +895,18 @@ fn two_at_once_install_a_python_program_once() {
 
 #[test]
 fn the_defaults_begin_with_what_is_quick() {
-    assert_eq!(defaults(), ["draft-py", "lnd-codec", "lnd", "bitcoind"]);
+    assert_eq!(
+        defaults(),
+        [
+            "draft-py",
+            "e-x",
+            "electrum",
+            "kmp",
+            "lnd-codec",
+            "lnd",
+            "bitcoind"
+        ]
+    );
 }
 
 #[test]

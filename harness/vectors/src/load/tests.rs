@@ -86,6 +86,19 @@ fn a_codec_vector_is_read() {
 }
 
 #[test]
+fn without_a_text_there_may_be_no_requirement() {
+    let vector = |provenance: &str| CODEC.replace("covers: [known/a]\n", provenance);
+    let load = |text: &str| load(&[("v.yaml", text)]);
+    let none = load(&vector("provenance: {text: Appendix A}\n")).unwrap_err();
+    assert!(none[0].contains("no requirement is covered"), "{none:?}");
+    let set = load(&vector(
+        "provenance: {draft-by-implementation: \"no text\"}\n",
+    ))
+    .unwrap();
+    assert!(set.cases[0].covers.is_empty());
+}
+
+#[test]
 fn a_scenario_is_read() {
     let set = load(&[("s.yaml", SCENARIO), ("topologies/pair.yaml", PAIR)]).unwrap();
     assert_eq!(ids(&set), ["s"]);

@@ -1,0 +1,55 @@
+//! Electrum and its server, as they look from the command line.
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The repository, for its vectors, ledger and snapshots.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("electrum.jsonl");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lnconform"));
+    command
+        .env_remove("LNCONFORM_SPECS")
+        .args(args)
+        .current_dir(repository());
+    if args[0] == "run" {
+        command.arg("--results").arg(results);
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let said = [stdout, stderr].concat();
+    (status.code(), String::from_utf8(said).unwrap())
+}
+
+/// One after the other: each alone keeps the machine busy.
+#[test]
+fn it_is_installed_with_its_server_keeps_the_protocol_and_pays_over_a_trampoline() {
+    for program in ["bitcoind", "electrum"] {
+        let (code, said) = run(&["install", program]);
+        assert_eq!(code, Some(0), "{said}");
+        // Its server comes with it.
+        assert_eq!(said.contains("e-x "), program == "electrum", "{said}");
+    }
+    let (code, said) = run(&["adapter", "check", "electrum"]);
+    assert!(!said.contains("warning"), "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    // Its codec and its node are asked apart.
+    assert_eq!(said.matches("; accepted").count(), 2, "{said}");
+    let run_of = |filter: &str, lane: &str| {
+        let args = ["run", filter, "--lane", lane, "--adapter", "electrum"];
+        let (code, said) = run(&args);
+        assert_eq!(code, Some(0), "{said}");
+        said
+    };
+    let said = run_of("bolt01/**", "codec");
+    assert!(said.contains("53 same"), "{said}");
+    let said = run_of("trampoline/live/one-trampoline", "cluster");
+    assert!(said.contains("3 checks"), "{said}");
+}
