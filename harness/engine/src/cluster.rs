@@ -8,7 +8,7 @@ use crate::plan::Participant;
 use crate::record::{Blame, Node, Phase};
 use crate::wait::{Stop, WaitError, until};
 use bitcoin::Txid;
-use lnconform_adapters::{Adapter, Fault, Limits};
+use lnconform_adapters::{Adapter, Fault, Launch, Limits};
 use lnconform_protocol::{Answer, ErrorKind};
 use lnconform_regtest::chain::{Chain, ChainError, ChainInfo};
 use lnconform_regtest::electrum_server::{self, ElectrumServer, Program, ServerError};
@@ -26,6 +26,9 @@ pub const OPERATION: Duration = Duration::from_secs(30);
 pub const START: Duration = Duration::from_secs(60);
 /// Deadline for each of the conditions a topology is brought to.
 const READY: Duration = Duration::from_secs(30);
+/// How long a channel that is there may be unusable before its ends are connected anew. LND takes
+/// about two seconds by itself.
+const UPDATE_LOST: Duration = Duration::from_secs(4);
 /// How long no node may tell anything before the next scenario of a cluster begins: what comes
 /// later than that belongs to it.
 const QUIET: Duration = Duration::from_millis(100);
@@ -49,7 +52,13 @@ pub struct LiveNode {
     pub record: Node,
     /// The folder with its data and logs.
     pub dir: PathBuf,
+    /// Between `node.start` and `node.stop`.
+    pub running: bool,
     port: Port,
+    launch: Launch,
+    limits: Limits,
+    /// How often its process was killed.
+    kills: u32,
 }
 
 impl LiveNode {
@@ -90,6 +99,22 @@ impl LiveNode {
                 ))
             }
         }
+    }
+
+    /// Ends the adapter's process as `kill -9` does, and with it the node and all that it had not
+    /// stored. Another process takes its place and waits for `node.start`.
+    ///
+    /// # Errors
+    /// When that does not start.
+    fn kill(&mut self) -> Result<(), ClusterError> {
+        self.kills += 1;
+        let mut launch = self.launch.clone();
+        launch.log = Some(self.dir.join(format!("adapter-{}.log", self.kills + 1)));
+        // It touches nothing of the node's before it is asked to start one.
+        let next = start_process(&self.record.role, launch, &self.limits)?;
+        drop(std::mem::replace(&mut self.adapter, next));
+        self.running = false;
+        Ok(())
     }
 
     fn node_id(&self) -> &str {
@@ -397,7 +422,17 @@ impl Cluster {
         of(&self.nodes, role)
     }
 
-    /// Mines `blocks` blocks and waits until every node has seen them.
+    /// Kills the process of a role's adapter, and the node in it; `node.start` starts it again.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn kill(&mut self, role: &str) -> Result<(), ClusterError> {
+        let node = self.nodes.get_mut(role);
+        let missing = || ClusterError::Environment(format!("the topology has no role {role}"));
+        node.ok_or_else(missing)?.kill()
+    }
+
+    /// Mines `blocks` blocks and waits until every node that runs has seen them.
     ///
     /// # Errors
     /// [`ClusterError`].
@@ -409,6 +444,9 @@ impl Cluster {
 
     fn sync(&self, height: u64) -> Result<(), ClusterError> {
         each(&self.nodes, |node| {
+            if !node.running {
+                return Ok(());
+            }
             node.ask("chain.sync", &json!({"height": height}), OPERATION)
                 .map(drop)
         })
@@ -471,19 +509,59 @@ impl Cluster {
                 .iter()
                 .filter(|c| c.from == *role || c.to == *role)
                 .count();
+            let mut waits_since = Instant::now();
             until(&format!("channels of {role} usable"), READY, &stop, || {
                 let list = node.ask("channel.list", &json!({}), OPERATION)?;
-                let usable = list.as_array().map_or(0, |l| {
-                    l.iter().filter(|c| c["usable"] == json!(true)).count()
-                });
-                Ok::<_, ClusterError>(if usable >= wanted {
-                    Ok(())
-                } else {
-                    Err(format!("{usable} of {wanted} usable: {list}"))
-                })
+                let (usable, others): (Vec<&Value>, Vec<&Value>) = list
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .partition(|c| c["usable"] == json!(true));
+                if usable.len() >= wanted {
+                    return Ok(Ok(()));
+                }
+                if waits_since.elapsed() > UPDATE_LOST {
+                    self.reconnect(topology, role, &others)?;
+                    waits_since = Instant::now();
+                }
+                let count = usable.len();
+                Ok::<_, ClusterError>(Err(format!("{count} of {wanted} usable: {list}")))
             })?;
         }
         Ok(())
+    }
+
+    /// Connects the ends of a role's channels anew. A channel is not usable to LND without its peer's
+    /// update, which it drops if it arrives too early, and which the peer sends to a new connection
+    /// again.
+    fn reconnect(
+        &self,
+        topology: &Topology,
+        role: &str,
+        channels: &[&Value],
+    ) -> Result<(), ClusterError> {
+        for channel in topology
+            .channels
+            .iter()
+            .filter(|c| c.from == role || c.to == role)
+        {
+            let other = if channel.from == role {
+                &channel.to
+            } else {
+                &channel.from
+            };
+            let id = self.node(other)?.node_id();
+            if channels.iter().any(|c| c["peer"].as_str() == Some(id)) {
+                self.connect_anew(&channel.from, &channel.to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn connect_anew(&self, from: &str, to: &str) -> Result<(), ClusterError> {
+        let peer = json!({"node_id": self.node(to)?.node_id()});
+        self.node(from)?.ask("peer.disconnect", &peer, OPERATION)?;
+        self.connect_pair(from, to)
     }
 
     fn connect(&self, topology: &Topology) -> Result<(), ClusterError> {
@@ -557,9 +635,7 @@ impl Cluster {
                             .collect()
                     };
                     for (from, to) in &pairs {
-                        let peer = json!({"node_id": self.node(to)?.node_id()});
-                        self.node(from)?.ask("peer.disconnect", &peer, OPERATION)?;
-                        self.connect_pair(from, to)?;
+                        self.connect_anew(from, to)?;
                     }
                     cures += 1;
                     quiet_since = Instant::now();
@@ -849,11 +925,7 @@ fn start_adapter(
     };
     let log = node_dir.join("adapter.log");
     launch.log = Some(log.clone());
-    let adapter =
-        Adapter::start(launch, recipe.limits.clone()).map_err(|fault| ClusterError::Adapter {
-            role: role.to_owned(),
-            fault: Box::new(fault),
-        })?;
+    let adapter = start_process(role, launch.clone(), recipe.limits)?;
     let version = adapter.hello().implementation.version.clone();
     Ok(LiveNode {
         adapter,
@@ -869,7 +941,18 @@ fn start_adapter(
             log: log.to_string_lossy().into_owned(),
         },
         dir: node_dir,
+        running: false,
         port,
+        launch,
+        limits: recipe.limits.clone(),
+        kills: 0,
+    })
+}
+
+fn start_process(role: &str, launch: Launch, limits: &Limits) -> Result<Adapter, ClusterError> {
+    Adapter::start(launch, limits.clone()).map_err(|fault| ClusterError::Adapter {
+        role: role.to_owned(),
+        fault: Box::new(fault),
     })
 }
 
@@ -921,6 +1004,7 @@ fn start_node(
     node.started = node.ask("node.start", &params, START)?;
     node.record.node_id = text(&node.started, "node_id", &role, "node.start")?.to_owned();
     node.start = params;
+    node.running = true;
     // What the adapter and the node took, without the wait for bitcoind in between.
     node.record.started_ms += ms(clock.elapsed());
     Ok((role, node))

@@ -53,7 +53,12 @@ fn key(unit: &Unit, scenario: &Scenario) -> Option<String> {
     let Who::Roles(roles) = &unit.who else {
         return None;
     };
-    serde_json::to_string(&(&scenario.topology, roles)).ok()
+    // Whose codec reads what the nodes did makes no other cluster.
+    let nodes: Vec<_> = roles
+        .iter()
+        .filter(|(role, _)| scenario.topology.nodes.contains_key(*role))
+        .collect();
+    serde_json::to_string(&(&scenario.topology, nodes)).ok()
 }
 
 /// About how long a group takes. Only the order of the figures counts.
@@ -152,6 +157,27 @@ mod tests {
         let mut sorted = ordered.clone();
         sorted.sort();
         assert_eq!(sorted, expected);
+    }
+
+    #[test]
+    fn whose_codec_reads_along_makes_no_other_cluster() {
+        let read = with(&pair("k/read", RoleChoice::Any), |s| {
+            s.roles.insert("verifier".into(), RoleChoice::Codec);
+        });
+        let cases = [pair("k/a", RoleChoice::Any), read];
+        let by = |verifier: usize, payer: usize| {
+            let mut unit = unit(1, payer, 1);
+            if let Who::Roles(roles) = &mut unit.who {
+                roles.insert("verifier".into(), verifier);
+            }
+            unit
+        };
+        let units = vec![unit(0, 0, 1), by(3, 0), by(4, 0), by(3, 1)];
+        let plan = plan(units, true);
+        assert_eq!(
+            groups(&plan, &[0, 1, 2, 3], &cases, false),
+            [vec![0, 1, 2], vec![3]]
+        );
     }
 
     #[test]

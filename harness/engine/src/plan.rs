@@ -87,7 +87,7 @@ pub struct Selection {
 pub enum Who {
     /// One codec adapter.
     Implementation(usize),
-    /// A node for each role.
+    /// A node for each role, or a codec where the role is one's.
     Roles(BTreeMap<String, usize>),
 }
 
@@ -262,12 +262,12 @@ fn check_selection(cases: &[Case], selection: &Selection) -> Result<(), PlanErro
     }
     for wanted in selection.roles.keys() {
         let has = |c: &Case| match &c.body {
-            Body::Scenario(s) => s.topology.nodes.contains_key(wanted),
+            Body::Scenario(s) => s.all_roles().any(|role| role == wanted),
             Body::Codec(_) => false,
         };
         if !cases.iter().any(has) {
             let known = cases.iter().filter_map(|c| match &c.body {
-                Body::Scenario(s) => Some(s.topology.nodes.keys()),
+                Body::Scenario(s) => Some(s.all_roles()),
                 Body::Codec(_) => None,
             });
             return Err(PlanError::Role(
@@ -355,14 +355,13 @@ fn assignments(
     wished: &BTreeMap<String, Vec<String>>,
 ) -> Vec<BTreeMap<String, usize>> {
     let mut all = vec![BTreeMap::new()];
-    for role in scenario.topology.nodes.keys() {
+    for role in scenario.all_roles() {
         let may = |p: &Participant| {
-            p.node.is_some()
-                && match scenario.roles.get(role) {
-                    None | Some(RoleChoice::Any) => true,
-                    Some(RoleChoice::Of(names)) => p.is_among(names),
-                }
-                && wished.get(role).is_none_or(|names| names.contains(&p.name))
+            (match scenario.roles.get(role) {
+                None | Some(RoleChoice::Any) => p.node.is_some(),
+                Some(RoleChoice::Of(names)) => p.node.is_some() && p.is_among(names),
+                Some(RoleChoice::Codec) => p.codec.is_some(),
+            }) && wished.get(role).is_none_or(|names| names.contains(&p.name))
         };
         let takers: Vec<usize> = participants
             .iter()
@@ -544,6 +543,41 @@ pub(crate) mod tests {
                 "payee=lnd,payer=lnd",
             ]
         );
+    }
+
+    #[test]
+    fn a_codec_s_role_is_taken_by_codecs_alone() {
+        let mut read = pair("k/read", RoleChoice::Of(vec!["lnd".into()]));
+        if let Body::Scenario(s) = &mut read.body {
+            s.roles.insert("verifier".into(), RoleChoice::Codec);
+        }
+        let mut people = people();
+        people.push(participant("ldk-0.3", true));
+        let who = |wished: &[&str]| {
+            let mut selection = Selection::default();
+            selection
+                .roles
+                .insert("payer".into(), vec!["ldk-node".into()]);
+            if !wished.is_empty() {
+                let wished = wished.iter().map(|w| (*w).to_owned()).collect();
+                selection.roles.insert("verifier".into(), wished);
+            }
+            let plan = plan(std::slice::from_ref(&read), &people, &selection).unwrap();
+            let who = plan.units.iter().map(|u| u.who_text(&people));
+            who.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            who(&[]),
+            [
+                "payee=lnd,payer=ldk-node,verifier=reference",
+                "payee=lnd,payer=ldk-node,verifier=ldk-0.3",
+            ]
+        );
+        assert_eq!(
+            who(&["ldk-0.3"]),
+            ["payee=lnd,payer=ldk-node,verifier=ldk-0.3"]
+        );
+        assert!(who(&["lnd"]).is_empty());
     }
 
     #[test]

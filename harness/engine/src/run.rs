@@ -494,8 +494,10 @@ impl<'a> Tally<'a> {
             Message::Cluster(Event::Played(place, played)) => {
                 let unit = &self.setup.plan.units[place];
                 let case = &self.setup.cases[unit.case];
-                self.findings(unit, played.findings, played.cluster.as_deref(), sink);
-                for (id, value) in played.observations {
+                let unsteady =
+                    self.findings(unit, played.findings, played.cluster.as_deref(), sink);
+                let steady = |(id, _): &(String, Value)| !unsteady.contains(id);
+                for (id, value) in played.observations.into_iter().filter(steady) {
                     self.observe(case, unit, &id, value, sink);
                 }
             }
@@ -528,14 +530,15 @@ impl<'a> Tally<'a> {
                         Some(Blame::Harness),
                         e.to_string(),
                     );
-                    return self.findings(unit, vec![finding], None, sink);
+                    self.findings(unit, vec![finding], None, sink);
+                    return;
                 }
             },
         };
         let finding = codec::finding(case, checker, &done.answer, done.duration);
-        self.findings(unit, vec![finding], None, sink);
+        let unsteady = self.findings(unit, vec![finding], None, sink);
         let Ok(answer) = done.answer else { return };
-        if matches!(answer, Answer::Unsupported(_)) {
+        if matches!(answer, Answer::Unsupported(_)) || !unsteady.is_empty() {
             return;
         }
         if unit.attempt == 1 && matches!(body.expect, Expect::Observe | Expect::OneOf(_)) {
@@ -552,13 +555,16 @@ impl<'a> Tally<'a> {
         );
     }
 
+    /// Judges and records findings. Answers the checks that failed as the ledger says they do at
+    /// times: their snapshot is of the other times, and what they showed now stands in the check.
     fn findings(
         &mut self,
         unit: &Unit,
         findings: Vec<Finding>,
         cluster: Option<&str>,
         sink: &mut dyn Sink,
-    ) {
+    ) -> HashSet<String> {
+        let mut unsteady = HashSet::new();
         let case = &self.setup.cases[unit.case];
         for finding in findings {
             let mut check = self.judge.check(case, unit, finding);
@@ -576,11 +582,14 @@ impl<'a> Tally<'a> {
                 check.outcome,
                 Outcome::Passed | Outcome::Failed | Outcome::Unsupported
             );
-            if seen && self.keeps(case, unit) {
+            if check.outcome == Outcome::Failed && check.expected && check.flaky {
+                unsteady.insert(check.id.clone());
+            } else if seen && self.keeps(case, unit) {
                 self.completed.insert((check.id.clone(), self.actor(unit)));
             }
             sink.record(&Record::Check(Box::new(check)));
         }
+        unsteady
     }
 
     /// Whether the store keeps what a unit shows.
@@ -793,6 +802,7 @@ pub fn check_requirements(case: &Case) -> Vec<(String, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Failure;
     use lnconform_vectors::case::Codec;
     use serde_json::json;
 
@@ -817,9 +827,60 @@ mod tests {
 
     #[test]
     fn an_observation_that_changes_in_a_later_attempt_is_told_once() {
+        on_codec_case("", |tally| {
+            let unit = |attempt: u32| tally.setup.plan.units[attempt as usize - 1].clone();
+            let case = &tally.setup.cases[0];
+            let mut states = States::default();
+            for (attempt, n) in (1..=4).zip([1, 2, 2, 1]) {
+                tally.observe(case, &unit(attempt), "a/b", json!({"n": n}), &mut states);
+            }
+            use SnapshotState::{Changed, Same};
+            assert_eq!(states.0, [Same, Changed, Changed, Same]);
+            assert_eq!(tally.stale.len(), 1, "{:?}", tally.stale);
+            assert!(tally.stale[0].contains("the observation changed"));
+        });
+    }
+
+    #[test]
+    fn a_failure_that_is_expected_at_times_has_no_snapshot() {
+        let entry = |flaky| {
+            format!(
+                "- {{check: a/b, implementation: x, signature: {{kind: mismatch}}, flaky: {flaky}, \
+                 reason: r, issue: \"none: r\", expires: 2026-12-31}}\n"
+            )
+        };
+        let unsteady = |ledger: &str, outcome| {
+            let mut found = None;
+            on_codec_case(ledger, |tally| {
+                let unit = tally.setup.plan.units[0].clone();
+                let failure = Failure {
+                    kind: Some("mismatch".into()),
+                    ..Failure::default()
+                };
+                let finding = Finding {
+                    failure: Some(failure),
+                    ..Finding::other("a/b", &[], outcome, Some(Blame::Implementation), "m")
+                };
+                let answered = tally.findings(&unit, vec![finding], None, &mut States::default());
+                found = Some((answered.contains("a/b"), tally.completed.len()));
+            });
+            found.unwrap()
+        };
+        assert_eq!(unsteady(&entry(true), Outcome::Failed), (true, 0));
+        assert_eq!(unsteady(&entry(true), Outcome::Passed), (false, 1));
+        assert_eq!(unsteady(&entry(false), Outcome::Failed), (false, 1));
+        assert_eq!(unsteady("", Outcome::Failed), (false, 1));
+    }
+
+    /// Four attempts at one codec case, whose snapshot is `{"n": 1}`, under a ledger.
+    fn on_codec_case(ledger: &str, test: impl FnOnce(&mut Tally<'_>)) {
         let dir = tempfile::tempdir().unwrap();
         let snapshots = SnapshotStore::open(&dir.path().join("store"));
-        let ledger = Ledger::default();
+        let ledger = if ledger.is_empty() {
+            Ledger::default()
+        } else {
+            Ledger::of_texts(&[("l.yaml".into(), ledger.into())], vec![]).unwrap()
+        };
         let redactions = Redactions::default();
         let run_dir = RunDir::create_in(dir.path(), "attempts").unwrap();
         let participants = [Participant {
@@ -897,14 +958,6 @@ mod tests {
         };
         snapshots.bless(&key, "1", "", &json!({"n": 1})).unwrap();
 
-        let mut tally = Tally::new(&setup);
-        let mut states = States::default();
-        for (unit, n) in plan.units.iter().zip([1, 2, 2, 1]) {
-            tally.observe(&cases[0], unit, "a/b", json!({"n": n}), &mut states);
-        }
-        use SnapshotState::{Changed, Same};
-        assert_eq!(states.0, [Same, Changed, Changed, Same]);
-        assert_eq!(tally.stale.len(), 1, "{:?}", tally.stale);
-        assert!(tally.stale[0].contains("the observation changed"));
+        test(&mut Tally::new(&setup));
     }
 }

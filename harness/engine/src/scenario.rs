@@ -17,6 +17,7 @@ use lnconform_vectors::bindings::{Bindings, RUN_FIELDS};
 use lnconform_vectors::case::{Case, Expect, Scenario, Step};
 use lnconform_vectors::matchers::{Verdict, check_answer};
 use serde_json::{Value, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -92,6 +93,7 @@ pub fn run(stage: &Stage<'_>, items: &[Item<'_>], report: &mut dyn FnMut(Event))
         alone: items.len() == 1,
         running: None,
         oracle: None,
+        codecs: BTreeMap::new(),
         failed: 0,
         rest: None,
     };
@@ -104,9 +106,14 @@ pub fn run(stage: &Stage<'_>, items: &[Item<'_>], report: &mut dyn FnMut(Event))
     if let Some(running) = group.running.take() {
         group.end(running, None, report);
     }
-    if let Some(oracle) = group.oracle.take() {
+    for codec in group
+        .oracle
+        .take()
+        .into_iter()
+        .chain(group.codecs.into_values())
+    {
         // Its answers are in; how it goes down is `adapter check`'s business.
-        let _ = oracle.shutdown();
+        let _ = codec.shutdown();
     }
 }
 
@@ -118,6 +125,8 @@ struct Group<'a> {
     running: Option<Running>,
     /// Who answers steps on `codec`; its process starts with the first of them.
     oracle: Option<Supervised>,
+    /// Codecs that have a role, by their place among the participants; each starts with its first step.
+    codecs: BTreeMap<usize, Supervised>,
     /// Clusters in a row that did not start.
     failed: u32,
     /// What is to be said of each scenario that is left.
@@ -262,7 +271,20 @@ impl Group<'_> {
             let launch = stage.oracle.and_then(|oracle| oracle.codec.clone());
             self.oracle = launch.map(|launch| Supervised::new(launch, stage.limits.clone()));
         }
-        let mut play = Play::new(&running.cluster, item, stage, self.oracle.as_mut());
+        let places = codec_places(item);
+        for place in places.values() {
+            let launch = stage.participants.get(*place).and_then(|p| p.codec.clone());
+            if let (Some(launch), Entry::Vacant(free)) = (launch, self.codecs.entry(*place)) {
+                free.insert(Supervised::new(launch, stage.limits.clone()));
+            }
+        }
+        let codecs = Codecs {
+            oracle: self.oracle.as_mut(),
+            of: &mut self.codecs,
+            places,
+            patience: stage.limits.codec,
+        };
+        let mut play = Play::new(&running.cluster, item, codecs);
         play.run(&mut running.cluster, stage.stop);
         let mut played = Played {
             findings: play.findings,
@@ -470,16 +492,37 @@ struct Play<'a> {
     seen: BTreeMap<String, Value>,
     /// The payment hashes that nodes have told of.
     hashes: HashSet<String>,
-    /// Who answers steps on `codec`.
-    oracle: Option<&'a mut Supervised>,
-    /// How long the oracle may take for an answer.
-    patience: Duration,
+    /// Who answers steps that need no node.
+    codecs: Codecs<'a>,
     /// Where `file.write` writes to.
     files: PathBuf,
     /// Services that it has started; they end with it.
     lnurl: Lnurl,
     /// `$run.nonce` and `$run.nonce-2`.
     nonces: [String; 2],
+}
+
+/// Adapters without a node that answer steps.
+struct Codecs<'a> {
+    /// Who answers steps on `codec`.
+    oracle: Option<&'a mut Supervised>,
+    /// The codecs of the group that are running, by their place among the participants.
+    of: &'a mut BTreeMap<usize, Supervised>,
+    /// Which of them has which role.
+    places: BTreeMap<String, usize>,
+    /// How long each may take for an answer.
+    patience: Duration,
+}
+
+/// Which participant's codec has which role.
+fn codec_places(item: &Item<'_>) -> BTreeMap<String, usize> {
+    let Who::Roles(roles) = &item.unit.who else {
+        return BTreeMap::new();
+    };
+    let codecs = item.scenario.codec_roles();
+    codecs
+        .filter_map(|role| Some((role.clone(), *roles.get(role)?)))
+        .collect()
 }
 
 /// What a step came to.
@@ -491,12 +534,7 @@ enum Came {
 }
 
 impl<'a> Play<'a> {
-    fn new(
-        cluster: &Cluster,
-        item: &Item<'a>,
-        stage: &Stage<'_>,
-        oracle: Option<&'a mut Supervised>,
-    ) -> Self {
+    fn new(cluster: &Cluster, item: &Item<'a>, codecs: Codecs<'a>) -> Self {
         let mut bindings = Bindings::default();
         for (role, node) in &cluster.nodes {
             bindings.bind(role, node.started.clone());
@@ -509,8 +547,7 @@ impl<'a> Play<'a> {
             observations: Vec::new(),
             seen: cluster.told.clone(),
             hashes: HashSet::new(),
-            oracle,
-            patience: stage.limits.codec,
+            codecs,
             files: cluster.dir.join("files").join(item.place.to_string()),
             lnurl: Lnurl::default(),
             nonces: ["nonce", "nonce-2"].map(|name| cluster::seed(item.unit.seed, name)),
@@ -625,12 +662,19 @@ impl<'a> Play<'a> {
         match step.on.as_str() {
             "chain" => return act_on_chain(cluster, step, &params),
             "codec" => return self.act_on_codec(step, &params),
+            "harness" if step.operation == "process.kill" => {
+                return self.kill_process(cluster, &params);
+            }
             "harness" if lnurl::OPERATIONS.contains(&step.operation.as_str()) => {
                 let done = self.lnurl.call(&step.operation, &params, deadline);
                 return Came::Answer(done.map_or_else(Answer::Error, Answer::Result));
             }
             "harness" => return act_on_harness(step, &params, &self.files),
-            _ => {}
+            role => {
+                if let Some(place) = self.codecs.places.get(role).copied() {
+                    return self.act_on_codec_of(place, step, &params);
+                }
+            }
         }
         let node = match cluster.node(&step.on) {
             Ok(node) => node,
@@ -659,23 +703,57 @@ impl<'a> Play<'a> {
         if step.operation == "event.next" {
             return next_event(node, &mut params, deadline, &cluster.earlier);
         }
-        match node.adapter.call(&step.operation, &params, patience) {
-            Ok(answer) => Came::Answer(answer),
-            Err(fault) => Came::Fault(fault),
+        let answer = match node.adapter.call(&step.operation, &params, patience) {
+            Ok(answer) => answer,
+            Err(fault) => return Came::Fault(fault),
+        };
+        if let (Answer::Result(_), Some(node)) = (&answer, cluster.nodes.get_mut(&step.on)) {
+            match step.operation.as_str() {
+                "node.start" => node.running = true,
+                "node.stop" => node.running = false,
+                _ => {}
+            }
         }
+        Came::Answer(answer)
+    }
+
+    /// `process.kill` {`role`}: ends the process of a role's adapter, and the node in it, with SIGKILL.
+    fn kill_process(&mut self, cluster: &mut Cluster, params: &Value) -> Came {
+        let role = match Params::new(params).str("role") {
+            Ok(role) => role,
+            Err(e) => return Came::Broken(Blame::Harness, e.message),
+        };
+        if let Err(e) = cluster.kill(role) {
+            return Came::Broken(e.blame(), e.to_string());
+        }
+        // The next process counts its events from 1.
+        self.seen.remove(role);
+        Came::Answer(Answer::Result(json!({})))
     }
 
     fn act_on_codec(&mut self, step: &Step, params: &Value) -> Came {
-        let Some(oracle) = &mut self.oracle else {
+        let Some(oracle) = &mut self.codecs.oracle else {
             return Came::Broken(
                 Blame::Harness,
                 "this run has no adapter for the steps on `codec`".into(),
             );
         };
-        match oracle.call(&step.operation, params, self.patience) {
+        match oracle.call(&step.operation, params, self.codecs.patience) {
             Ok(answer) => Came::Answer(answer),
             // The oracle stands on the harness's side: what breaks there is nobody else's fault.
             Err(fault) => Came::Broken(Blame::Harness, fault.message),
+        }
+    }
+
+    /// A step on a role that is a codec's: unlike the oracle, it is tried like a node.
+    fn act_on_codec_of(&mut self, place: usize, step: &Step, params: &Value) -> Came {
+        let Some(codec) = self.codecs.of.get_mut(&place) else {
+            let why = format!("the role {} has been given to nobody with a codec", step.on);
+            return Came::Broken(Blame::Harness, why);
+        };
+        match codec.call(&step.operation, params, self.codecs.patience) {
+            Ok(answer) => Came::Answer(answer),
+            Err(fault) => Came::Fault(fault),
         }
     }
 
@@ -836,10 +914,17 @@ fn run_values(now: i64, nonces: &[String; 2]) -> Value {
 fn act_on_chain(cluster: &mut Cluster, step: &Step, params: &Value) -> Came {
     match step.operation.as_str() {
         "chain.mine" => {
-            let blocks = params["blocks"].as_u64().unwrap_or(1);
-            match cluster.mine(blocks) {
-                Ok(height) => Came::Answer(Answer::Result(json!({"height": height}))),
-                Err(e) => Came::Broken(e.blame(), e.to_string()),
+            let mut left = params["blocks"].as_u64().unwrap_or(1);
+            // What a node does at a height it does only if it is not already far beyond it.
+            let at_a_time = params["at_a_time"].as_u64().unwrap_or(left).max(1);
+            loop {
+                let blocks = left.min(at_a_time);
+                left -= blocks;
+                match cluster.mine(blocks) {
+                    Ok(_) if left > 0 => {}
+                    Ok(height) => return Came::Answer(Answer::Result(json!({"height": height}))),
+                    Err(e) => return Came::Broken(e.blame(), e.to_string()),
+                }
             }
         }
         other => Came::Broken(

@@ -7,7 +7,7 @@ use lnconform_adapters::{Launch, Limits};
 use lnconform_engine::judge::Requirements;
 use lnconform_engine::ledger::Ledger;
 use lnconform_engine::plan::{Participant, Selection, plan};
-use lnconform_engine::record::{Check, Keyword, Outcome, Phase, Record, Run};
+use lnconform_engine::record::{Blame, Check, Keyword, Outcome, Phase, Record, Run};
 use lnconform_engine::redact::Redactions;
 use lnconform_engine::results::{FORMAT, Sink};
 use lnconform_engine::run::{Setup, introduce, run};
@@ -108,22 +108,24 @@ fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
     let limits = Limits::default();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let id = format!("test-clusters-{}-{number}", std::process::id());
+    let launch = Launch {
+        args: vec![
+            "-I".into(),
+            "-S".into(),
+            script.to_string_lossy().into_owned(),
+        ],
+        env: vec![(
+            "LNCONFORM_TEST_STARTS".into(),
+            starts.to_string_lossy().into_owned(),
+        )],
+        run: id.clone(),
+        ..Launch::new("fake", "python3")
+    };
     let mut participants = vec![Participant {
         name: "fake".into(),
-        codec: None,
-        node: Some(Launch {
-            args: vec![
-                "-I".into(),
-                "-S".into(),
-                script.to_string_lossy().into_owned(),
-            ],
-            env: vec![(
-                "LNCONFORM_TEST_STARTS".into(),
-                starts.to_string_lossy().into_owned(),
-            )],
-            run: id.clone(),
-            ..Launch::new("fake", "python3")
-        }),
+        // Its codec is a process of its own.
+        codec: Some(launch.clone()),
+        node: Some(launch),
         named: true,
         builtin: false,
         version: String::new(),
@@ -326,6 +328,28 @@ fn what_nobody_can_is_unsupported_before_anything_starts() {
 }
 
 #[test]
+fn a_codec_has_a_role_without_a_node() {
+    let steps = "roles: {reader: codec}\nsteps:\n\
+        - {name: node, on: payer, do: fake.visit, expect: {visits: $any}}\n\
+        - {name: codec, on: reader, do: fake.visit, expect: {visits: 1}}\n";
+    let came = play(&[("a", steps)], false);
+    let check = came.seen.check("a#codec");
+    assert_eq!(check.outcome, Outcome::Passed, "{check:?}");
+    assert_eq!(check.roles.as_ref().unwrap()["reader"], "fake");
+    // Two nodes, and no third.
+    assert_eq!(came.seen.clusters().len(), 1);
+    let wrong = steps.replace("visits: 1}", "visits: 7}");
+    let came = play(&[("a", &wrong)], false);
+    let check = came.seen.check("a#codec");
+    assert_eq!(check.outcome, Outcome::Failed, "{check:?}");
+    assert_eq!(check.blame, Some(Blame::Implementation), "{check:?}");
+    let lacks = steps.replace("reader, do: fake.visit", "reader, do: fake.fly");
+    let came = play(&[("a", &lacks)], false);
+    assert_eq!(came.seen.check("a#node").outcome, Outcome::Unsupported);
+    assert_eq!(came.starts, 0);
+}
+
+#[test]
 fn what_hangs_on_a_lacking_step_is_lacking_too() {
     let steps = "steps:\n\
         - {name: sign, on: payee, do: fake.lacks, expect: {}}\n\
@@ -376,4 +400,58 @@ fn an_option_that_a_node_does_not_know_makes_its_scenarios_unsupported() {
         message.starts_with("not tried: 2 clusters in a row") && message.contains("told to fail"),
         "{message}"
     );
+}
+
+#[test]
+fn a_killed_process_is_replaced_by_one_that_has_seen_nothing() {
+    let steps = "steps:
+  - {name: first, on: payer, do: fake.visit, expect: {visits: 1}}
+  - {name: tell, on: payer, do: fake.leave, with: {payment_hash: \"aa\"}}
+  - {name: told, on: payer, do: event.next, deadline: 5s, expect: {payment_hash: \"aa\"}}
+  - {name: kill, on: harness, do: process.kill, with: {role: payer}}
+  - {name: start, on: payer, do: node.start}
+  - {name: anew, on: payer, do: fake.visit, expect: {visits: 1}}
+  - {name: tell-anew, on: payer, do: fake.leave, with: {payment_hash: \"bb\"}}
+  - {name: told-anew, on: payer, do: event.next, deadline: 5s, expect: {payment_hash: \"bb\"}}
+";
+    let came = play(&[("a", steps), ("b", FIRST)], false);
+    let passed = |outcome: &Outcome| *outcome == Outcome::Passed;
+    assert!(
+        came.seen.outcomes().values().all(passed),
+        "{:?}",
+        came.seen.checks
+    );
+    // Its cluster is nobody else's.
+    assert_eq!((came.starts, came.seen.clusters().len()), (3, 2));
+}
+
+#[test]
+fn blocks_are_waited_for_at_the_nodes_that_run_and_in_portions() {
+    let steps = "steps:
+  - {name: before, on: payee, do: fake.heights, bind: before}
+  - {name: stop, on: payer, do: node.stop}
+  - {name: mine, on: chain, do: chain.mine, with: {blocks: 5, at_a_time: 2}, bind: mined}
+  - {name: portions, on: payee, do: fake.heights, expect: {heights: [$any, $any, $any, $mined.height]}}
+  - {name: start, on: payer, do: node.start}
+  - {name: one, on: chain, do: chain.mine}
+  - {name: none-missed, on: payer, do: fake.heights, expect: {heights: [$any, $any]}}
+";
+    let came = play(&[("a", steps)], false);
+    let passed = |outcome: &Outcome| *outcome == Outcome::Passed;
+    assert!(
+        came.seen.outcomes().values().all(passed),
+        "{:?}",
+        came.seen.checks
+    );
+}
+
+#[test]
+fn only_a_role_of_the_topology_is_killed() {
+    let steps = "steps:
+  - {name: kill, on: harness, do: process.kill, with: {role: nobody}, expect: {}}
+";
+    let came = play(&[("a", steps)], false);
+    let check = came.seen.check("a#kill");
+    let told = check.message.as_deref().unwrap_or_default();
+    assert!(told.contains("no role nobody"), "{check:?}");
 }

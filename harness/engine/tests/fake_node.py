@@ -8,7 +8,7 @@ import time
 
 lock = threading.Condition()
 events = []
-state = {"visits": 0}
+state = {"visits": 0, "running": False, "heights": []}
 
 
 def tell(kind, payment_hash):
@@ -42,6 +42,7 @@ def start(params):
     if options.get("fails"):
         return {"error": {"kind": "internal", "message": "told to fail"}}
     node_id = "02" + params["seed"]
+    state["running"] = True
     # Written at every start, so that a test can count them.
     with open(os.environ["LNCONFORM_TEST_STARTS"], "a") as file:
         file.write(params["alias"] + "\n")
@@ -53,6 +54,18 @@ def start(params):
             "features": "",
         }
     }
+
+
+def sync(params):
+    if not state["running"]:
+        return {"error": {"kind": "rejected", "message": "no node is running"}}
+    state["heights"].append(params["height"])
+    return {"result": {"height": params["height"]}}
+
+
+def stop(params):
+    state["running"] = False
+    return {"result": {}}
 
 
 def visit(params):
@@ -83,7 +96,9 @@ def lacks(params):
 
 OPERATIONS = {
     "node.start": start,
-    "chain.sync": lambda params: {"result": {"height": params["height"]}},
+    "node.stop": stop,
+    "chain.sync": sync,
+    "fake.heights": lambda params: {"result": {"heights": state["heights"]}},
     "event.next": next_event,
     "fake.visit": visit,
     "fake.leave": leave,

@@ -158,13 +158,38 @@ impl<T> Events<T> {
     }
 
     /// The operation `event.next`: the first event after `after` of one of `kinds`, by
-    /// `deadline_ms` (15 s where it is absent). Nothing is consumed.
+    /// `deadline_ms` (15 s where it is absent). Nothing is consumed. `where` {field: [values]} passes
+    /// over those that have the field with another value.
     ///
     /// # Errors
     /// As [`Events::wait`]; `invalid` for ill-typed params.
     pub fn next(&self, params: Params<'_>) -> Outcome {
         let query = Query::read(params)?;
         Ok(self.wait(query.deadline, &query.what(), |seen| query.matches(seen))?)
+    }
+
+    /// The operation `event.list`: all events so far after `after` of one of `kinds`, in order and
+    /// without their numbers, which say how busy a node was and not what it did. With `distinct`
+    /// each is listed once, where it came first.
+    ///
+    /// # Errors
+    /// `invalid` for ill-typed params.
+    pub fn list(&self, params: Params<'_>) -> Outcome {
+        let query = Query::read(params)?;
+        let distinct = params.maybe("distinct", Params::bool)?.unwrap_or(false);
+        let mut events: Vec<Value> = Vec::new();
+        for seen in &self.state().seen {
+            let Some(mut shown) = query.matches(seen) else {
+                continue;
+            };
+            if let Value::Object(fields) = &mut shown {
+                fields.shift_remove("seq");
+            }
+            if !distinct || !events.contains(&shown) {
+                events.push(shown);
+            }
+        }
+        Ok(serde_json::json!({ "events": events }))
     }
 }
 
@@ -173,6 +198,7 @@ impl<T> Events<T> {
 pub struct Query {
     after: u64,
     kinds: Option<Vec<String>>,
+    values: Vec<(String, Vec<Value>)>,
     deadline: Instant,
 }
 
@@ -194,10 +220,24 @@ impl Query {
                     })
             })
             .transpose()?;
+        let values = match params.get("where") {
+            None => Vec::new(),
+            Some(Value::Object(map)) => map
+                .iter()
+                .map(|(field, values)| {
+                    Ok((field.clone(), values.as_array().cloned().ok_or(field)?))
+                })
+                .collect::<Result<_, &String>>()
+                .map_err(|field| {
+                    OpError::invalid(format!("param where has no list of values for {field}"))
+                })?,
+            Some(_) => return Err(OpError::invalid("param where is no object")),
+        };
         let ms = params.maybe("deadline_ms", Params::u32)?.unwrap_or(15_000);
         Ok(Self {
             after: params.maybe("after", Params::number)?.unwrap_or(0),
             kinds,
+            values,
             deadline: Instant::now() + Duration::from_millis(ms.into()),
         })
     }
@@ -214,7 +254,11 @@ impl Query {
             .kinds
             .as_ref()
             .is_none_or(|kinds| kinds.iter().any(|k| k == seen.kind));
-        (wanted && u64::from(seen.seq) > self.after).then(|| seen.shown())
+        let other = |(field, values): &(String, Vec<Value>)| {
+            seen.fields.get(field).is_some_and(|v| !values.contains(v))
+        };
+        (wanted && !self.values.iter().any(other) && u64::from(seen.seq) > self.after)
+            .then(|| seen.shown())
     }
 }
 
@@ -293,8 +337,62 @@ mod tests {
             matches!(next(none), Err(Fail::Error(e)) if e.kind == ErrorKind::Timeout
                 && e.message.contains("payment-held") && e.message.contains("1 channel-ready"))
         );
-        let ill = json!({"kinds": [1]});
-        assert!(matches!(next(ill), Err(Fail::Error(e)) if e.kind == ErrorKind::Invalid));
+        events.push(
+            "payment-received",
+            None,
+            (),
+            json!({"amount_msat": "7", "to": "x"}),
+        );
+        assert_eq!(seq(json!({"where": {"amount_msat": ["7", "8"]}})), 4);
+        // Who lacks the field has no other value.
+        assert_eq!(seq(json!({"where": {"to": ["y"]}, "after": 2})), 3);
+        let other = json!({"where": {"to": ["y"]}, "after": 3, "deadline_ms": 0});
+        assert!(matches!(next(other), Err(Fail::Error(e)) if e.kind == ErrorKind::Timeout));
+        for ill in [
+            json!({"kinds": [1]}),
+            json!({"where": []}),
+            json!({"where": {"to": "x"}}),
+        ] {
+            let answer = next(ill.clone());
+            let invalid = matches!(answer, Err(Fail::Error(e)) if e.kind == ErrorKind::Invalid);
+            assert!(invalid, "{ill}");
+        }
+    }
+
+    #[test]
+    fn all_events_of_some_kinds_are_listed_in_order_and_once_where_asked() {
+        let events = Events::default();
+        for kind in [
+            "channel-ready",
+            "payment-received",
+            "payment-sent",
+            "payment-received",
+        ] {
+            push(&events, kind);
+        }
+        let list = |params: Value| events.list(Params::new(&params)).unwrap()["events"].clone();
+        let event = |kind: &str| json!({"kind": kind, "amount_msat": "1000"});
+        let kinds = json!(["payment-sent", "payment-received"]);
+        assert_eq!(
+            list(json!({"kinds": kinds})),
+            json!([
+                event("payment-received"),
+                event("payment-sent"),
+                event("payment-received")
+            ])
+        );
+        assert_eq!(
+            list(json!({"kinds": kinds, "distinct": true})),
+            json!([event("payment-received"), event("payment-sent")])
+        );
+        assert_eq!(
+            list(json!({"after": 3})),
+            json!([event("payment-received")])
+        );
+        assert_eq!(list(json!({"kinds": ["payment-held"]})), json!([]));
+        let ill = json!({"distinct": 1});
+        let answer = events.list(Params::new(&ill));
+        assert!(matches!(answer, Err(Fail::Error(e)) if e.kind == ErrorKind::Invalid));
     }
 
     #[test]

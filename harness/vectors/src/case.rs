@@ -143,7 +143,8 @@ pub enum Provenance {
 pub struct Scenario {
     /// Which nodes and channels.
     pub topology: Topology,
-    /// Which implementations may take each role of the topology.
+    /// Which implementations may take each role: those of the topology, and those that are a codec's
+    /// ([`RoleChoice::Codec`]).
     pub roles: BTreeMap<String, RoleChoice>,
     /// In order.
     pub steps: Vec<Step>,
@@ -159,6 +160,22 @@ pub enum RoleChoice {
     Any,
     /// These.
     Of(Vec<String>),
+    /// Every implementation with a codec. The role has no node and does not stand in the topology; its
+    /// steps are codec operations.
+    Codec,
+}
+
+impl Scenario {
+    /// Roles that have no node: an implementation's codec answers their steps.
+    pub fn codec_roles(&self) -> impl Iterator<Item = &String> {
+        let codec = |(_, choice): &(&String, &RoleChoice)| **choice == RoleChoice::Codec;
+        self.roles.iter().filter(codec).map(|(role, _)| role)
+    }
+
+    /// All its roles: those of the topology, then those that have no node.
+    pub fn all_roles(&self) -> impl Iterator<Item = &String> {
+        self.topology.nodes.keys().chain(self.codec_roles())
+    }
 }
 
 /// A file of `vectors/topologies`.
@@ -227,7 +244,8 @@ pub struct Step {
     /// The role that does it, or `chain`, `codec` or `harness`.
     pub on: String,
     /// The operation: of a node; of an adapter that needs none (on `codec`); or the harness's own:
-    /// `chain.mine` (on `chain`), `file.write`, `file.read`, `values.keep`, `bytes.xor` and `lnurl.…`
+    /// `chain.mine` (on `chain`), `file.write`, `file.read`, `values.keep`, `bytes.xor`, `process.kill` and
+    /// `lnurl.…`
     /// (on `harness`).
     pub operation: String,
     /// Params; may hold references such as `$payee.node_id`.

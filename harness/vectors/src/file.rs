@@ -65,7 +65,8 @@ pub struct VectorFile {
     /// Name of a file in `topologies/`, or a topology.
     #[serde(default)]
     pub topology: Option<Value>,
-    /// Who may take a role: a name, a list of names, or `any`.
+    /// Who may take a role: a name, a list of names, or `any`; `codec` makes one without a node, which
+    /// every implementation's codec takes in turn.
     #[serde(default)]
     pub roles: Option<BTreeMap<String, Value>>,
     /// What is done, in order.

@@ -876,12 +876,13 @@ fn merge_codec(source: &Source, own: &VectorFile, whole: &mut Whole) -> Result<(
 fn role_choice(source: &Source, role: &str, value: &Value) -> Result<RoleChoice, Diagnostic> {
     let names = match value {
         Value::String(any) if any == "any" => return Ok(RoleChoice::Any),
+        Value::String(codec) if codec == "codec" => return Ok(RoleChoice::Codec),
         Value::String(name) if !name.is_empty() => Some(vec![name.clone()]),
         Value::Array(list) if !list.is_empty() => list
             .iter()
             .map(|v| {
                 v.as_str()
-                    .filter(|s| !s.is_empty() && *s != "any")
+                    .filter(|s| !s.is_empty() && !["any", "codec"].contains(s))
                     .map(str::to_owned)
             })
             .collect(),
@@ -892,7 +893,7 @@ fn role_choice(source: &Source, role: &str, value: &Value) -> Result<RoleChoice,
             &["roles", role],
             format!("nobody can take the role `{role}` like this"),
         );
-        source.fault(fault.help("write a name, a list of names, or `any`"))
+        source.fault(fault.help("write a name, a list of names, `any`, or `codec`"))
     })
 }
 

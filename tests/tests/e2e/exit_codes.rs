@@ -113,7 +113,7 @@ fn two_mistakes_in_the_command() {
         run(&["--spec", "bolt1"]),
         run(&["--requirement", "bolt01/bigsize/minimum"]),
         run(&["--tag", "slwo"]),
-        run(&["--role", "sender=ldk-node"]),
+        run(&["--role", "cashier=ldk-node"]),
         run(&["--role", "payer"]),
         run(&["--today", "tomorrow"]),
         run(&["--set", "offers"]),

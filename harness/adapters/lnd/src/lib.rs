@@ -8,7 +8,8 @@
 //! `htlc.intercept`; `docs/adapter.md` has their fields. `options` of `node.start`: `announce`
 //! (bool; by default whether the node listens), `forwards` (false: it refuses to forward), `keysend`
 //! and `amp` (bool; whether it takes spontaneous payments, by default both), `keysend_hold`
-//! (seconds for which every keysend is held), `log_level`.
+//! (seconds for which every keysend is held), `onion_relay_all` (bool; whether onion messages of peers
+//! without a channel are passed on), `log_level`.
 //!
 //! Habits of LND that a harness meets:
 //! - it forgets of which HTLCs a set was made when a second payer uses the set's id on the same

@@ -40,16 +40,18 @@ pub(crate) struct Config {
     amp: bool,
     /// Seconds for which a keysend is held before it is cancelled.
     pub(crate) keysend_hold: Option<u32>,
+    onion_relay_all: bool,
     log_level: String,
 }
 
 /// Options of `node.start` that this adapter knows.
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     "forwards",
     "announce",
     "keysend",
     "amp",
     "keysend_hold",
+    "onion_relay_all",
     "log_level",
 ];
 
@@ -148,6 +150,9 @@ impl Config {
             keysend_hold: options
                 .maybe("keysend_hold", Params::u32)?
                 .filter(|s| *s > 0),
+            onion_relay_all: options
+                .maybe("onion_relay_all", Params::bool)?
+                .unwrap_or(false),
             log_level: log_level.to_owned(),
         }))
     }
@@ -191,6 +196,10 @@ impl Config {
         line("rejecthtlc", &self.reject_forwards);
         if let Some(seconds) = self.keysend_hold {
             line("keysend-hold-time", &format_args!("{seconds}s"));
+        }
+        // Versions before 0.21 know no such line, and forward no onion messages.
+        if self.onion_relay_all {
+            line("protocol.onion-msg-relay-all", &true);
         }
         line("gossip.sub-batch-delay", &"50ms");
         // What the graph is now, not what it was a minute ago.

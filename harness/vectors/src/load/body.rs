@@ -13,11 +13,12 @@ use std::collections::BTreeSet;
 /// Operations that the harness itself does, on `chain`.
 const CHAIN_OPERATIONS: [&str; 1] = ["chain.mine"];
 /// Operations that the harness itself does, on `harness`.
-const HARNESS_OPERATIONS: [&str; 8] = [
+const HARNESS_OPERATIONS: [&str; 9] = [
     "file.write",
     "file.read",
     "values.keep",
     "bytes.xor",
+    "process.kill",
     "lnurl.metadata",
     "lnurl.serve",
     "lnurl.fetch",
@@ -67,26 +68,28 @@ pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault>
         return Err(Fault::new(&["steps"], "a scenario needs a step"));
     }
     let names: Vec<String> = topology.nodes.keys().cloned().collect();
-    let roles: Vec<&str> = names.iter().map(String::as_str).collect();
-    let is_role = |role: &str, path: &[&str]| {
-        if roles.contains(&role) {
+    let nodes: Vec<&str> = names.iter().map(String::as_str).collect();
+    let codecs = codec_roles(whole, &nodes)?;
+    let roles: Vec<&str> = nodes.iter().chain(&codecs).copied().collect();
+    let is_role = |role: &str, path: &[&str], among: &[&str]| {
+        if among.contains(&role) {
             return Ok(());
         }
         let fault = Fault::new(
             path,
             format!("the topology {} has no role `{role}`", topology.name),
         );
-        Err(fault.help(did_you_mean(role, &roles)))
+        Err(fault.help(did_you_mean(role, among)))
     };
     for role in whole.roles.keys() {
-        is_role(role, &["roles", role])?;
+        is_role(role, &["roles", role], &roles)?;
     }
     for role in whole.options.keys() {
-        is_role(role, &["options", role])?;
+        is_role(role, &["options", role], &nodes)?;
     }
     for (i, need) in whole.needs.iter().enumerate() {
         if let Some((role, _)) = need.split_once(':') {
-            is_role(role.trim(), &["needs", &i.to_string()])?;
+            is_role(role.trim(), &["needs", &i.to_string()], &roles)?;
         }
     }
     for (role, options) in &whole.options {
@@ -94,7 +97,7 @@ pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault>
             node.options.extend(options.clone());
         }
     }
-    let mut known: BTreeSet<String> = roles.iter().map(|r| (*r).to_owned()).collect();
+    let mut known: BTreeSet<String> = nodes.iter().map(|r| (*r).to_owned()).collect();
     known.insert("run".to_owned());
     let mut names = BTreeSet::new();
     let mut steps = Vec::with_capacity(whole.steps.len());
@@ -130,10 +133,40 @@ pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault>
     })
 }
 
+/// The roles that have no node. None of them stands in the topology too, or is called as what is no
+/// role.
+fn codec_roles<'a>(whole: &'a Whole, nodes: &[&str]) -> Result<Vec<&'a str>, Fault> {
+    let codec = |(role, choice): (&'a String, &RoleChoice)| {
+        (*choice == RoleChoice::Codec).then_some(role.as_str())
+    };
+    let roles: Vec<&str> = whole.roles.iter().filter_map(codec).collect();
+    for role in &roles {
+        if nodes.contains(role) {
+            let fault = Fault::new(
+                &["roles", role],
+                format!("`{role}` is a node of the topology and cannot be a codec too"),
+            );
+            return Err(fault.help("write `any`, or give the codec a name of its own"));
+        }
+        if !is_name(role) || RESERVED.contains(role) {
+            let fault = Fault::new(&["roles", role], format!("`{role}` cannot be a role"));
+            return Err(fault.help(
+                "begin with a letter; use letters, digits, `-` and `_`, and no name that has a meaning",
+            ));
+        }
+    }
+    Ok(roles)
+}
+
 /// Whether the steps leave a node otherwise than they found it: stopped or started anew, or with
 /// an interception that is still on.
 fn disturbs(steps: &[Step]) -> bool {
-    let restarts = |s: &Step| matches!(s.operation.as_str(), "node.start" | "node.stop");
+    let restarts = |s: &Step| {
+        matches!(
+            s.operation.as_str(),
+            "node.start" | "node.stop" | "process.kill"
+        )
+    };
     let mut intercepting = BTreeSet::new();
     for step in steps.iter().filter(|s| s.operation == "htlc.intercept") {
         if step.with["on"] == Value::Bool(false) {

@@ -169,9 +169,9 @@ fn put(
                             whole.roles.insert(name.clone(), choice.clone());
                         }
                     }
-                    whole
-                        .roles
-                        .retain(|role, _| topology.nodes.contains_key(role));
+                    whole.roles.retain(|role, choice| {
+                        *choice == RoleChoice::Codec || topology.nodes.contains_key(role)
+                    });
                     whole.topology = Some(topology);
                     Ok(())
                 }

@@ -129,6 +129,21 @@ fn a_scenario_is_read() {
 }
 
 #[test]
+fn a_role_without_a_node_is_a_codec_s() {
+    let text = SCENARIO.replacen("payee: any}", "payee: any, verifier: codec}", 1)
+        + "  - {on: verifier, do: bolt12.invoice.decode, with: {bytes: $payment.invoice}, expect: {}}\n"
+        + "needs: [\"verifier: bolt12.invoice.decode\"]\n";
+    let set = load(&[("s.yaml", &text), ("topologies/pair.yaml", PAIR)]).unwrap();
+    let Body::Scenario(s) = &set.cases[0].body else {
+        panic!("no scenario")
+    };
+    assert_eq!(s.codec_roles().collect::<Vec<_>>(), ["verifier"]);
+    assert_eq!(s.roles.len(), 3);
+    assert_eq!(s.topology.nodes.len(), 2);
+    assert_eq!(s.steps[3].on, "verifier");
+}
+
+#[test]
 fn a_child_takes_over_what_it_does_not_state() {
     let set = load(&[
         ("p.yaml", &format!("{CODEC}spec: x\ntags: [t]\n")),
@@ -385,6 +400,25 @@ fn each_mistake_has_its_message() {
         scenario("topology: pair", "topology: {node: {}}"),
         scenario("payee: any", "paye: any"),
         scenario("payee: any", "payee: []"),
+        scenario("payee: any", "payee: codec"),
+        scenario("payee: any", "payee: any, chain: codec"),
+        scenario("payee: any", "payee: any, verifier: [codec]"),
+        scenario("payee: any", "payee: any, verifier: any"),
+        scenario("$payee.node_id", "$verifier.node_id").replacen(
+            "payee: any",
+            "payee: any, verifier: codec",
+            1,
+        ),
+        scenario("bind: payment", "bind: verifier").replacen(
+            "payee: any",
+            "payee: any, verifier: codec",
+            1,
+        ),
+        format!("{SCENARIO}options: {{verifier: {{a: 1}}}}\n").replacen(
+            "payee: any",
+            "payee: any, verifier: codec",
+            1,
+        ),
         scenario("on: payer", "on: payr"),
         scenario("on: payer", "on: chain"),
         scenario("on: chain", "on: payer"),

@@ -1,10 +1,11 @@
 //! What the node told, in order, for whoever asks.
 
 use ldk_node::bitcoin::OutPoint;
-use ldk_node::{CustomTlvRecord, Event, UserChannelId};
+use ldk_node::payment::PaymentKind;
+use ldk_node::{CustomTlvRecord, Event, Node, UserChannelId};
 use lnconform_protocol::params;
 use lnconform_protocol::params::{ResultObject, hex};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The node's events; the channel is kept where one is about a channel.
 pub(super) type Events = lnconform_protocol::events::Events<Option<UserChannelId>>;
@@ -15,6 +16,47 @@ pub(super) type Seen = lnconform_protocol::events::Seen<Option<UserChannelId>>;
 pub(super) fn push(events: &Events, event: Event) {
     let (kind, payment, channel, fields) = read(event);
     events.push(kind, payment, channel, fields);
+}
+
+/// Appends an event of ldk-node's with more fields.
+pub(super) fn push_with(events: &Events, event: Event, more: Map<String, Value>) {
+    let (kind, payment, channel, mut fields) = read(event);
+    if let Some(fields) = fields.as_object_mut() {
+        fields.extend(more);
+    }
+    events.push(kind, payment, channel, fields);
+}
+
+/// What the request for a received payment said: `note` and `quantity`, where it is a BOLT 12 payment
+/// and they are given. ldk-node keeps them with the payment and leaves them out of the event.
+pub(super) fn request(node: &Node, event: &Event) -> Map<String, Value> {
+    let id = match event {
+        Event::PaymentReceived { payment_id, .. } => *payment_id,
+        _ => None,
+    };
+    let mut fields = Map::new();
+    let (note, quantity) = match id.and_then(|id| node.payment(&id)).map(|p| p.kind) {
+        Some(
+            PaymentKind::Bolt12Offer {
+                payer_note,
+                quantity,
+                ..
+            }
+            | PaymentKind::Bolt12Refund {
+                payer_note,
+                quantity,
+                ..
+            },
+        ) => (payer_note, quantity),
+        _ => return fields,
+    };
+    if let Some(note) = note {
+        fields.insert("note".into(), note.0.into());
+    }
+    if let Some(quantity) = quantity {
+        fields.insert("quantity".into(), quantity.to_string().into());
+    }
+    fields
 }
 
 fn outpoint(txo: OutPoint) -> String {

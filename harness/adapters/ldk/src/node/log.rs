@@ -1,5 +1,6 @@
 //! LDK's log: everything from debug on to a file, information and worse to standard error.
 
+use super::watch::Watch;
 use ldk_node::logger::{LogLevel, LogRecord, LogWriter};
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -29,22 +30,27 @@ pub(super) struct Log {
     file: Mutex<File>,
     from: LogLevel,
     started: Instant,
+    watch: Option<Watch>,
 }
 
 impl Log {
-    /// Appends to the file at `path`.
-    pub(super) fn open(path: &Path, from: LogLevel) -> io::Result<Self> {
+    /// Appends to the file at `path`; `watch` sees every line, whatever goes to the file.
+    pub(super) fn open(path: &Path, from: LogLevel, watch: Option<Watch>) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
             file: Mutex::new(file),
             from,
             started: Instant::now(),
+            watch,
         })
     }
 }
 
 impl LogWriter for Log {
     fn log<'a>(&self, record: LogRecord<'a>) {
+        if let Some(watch) = &self.watch {
+            watch.look(&record);
+        }
         if record.level < self.from {
             return;
         }

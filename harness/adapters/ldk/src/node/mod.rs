@@ -3,13 +3,20 @@
 //! Beyond the protocol's page, [`OPERATIONS`] has
 //! - `peer.list` → [{`node_id`, `address`, `connected`}];
 //! - `graph.nodes` → [{`node_id`, `alias`, `features` (hex, highest byte first), `addresses`}],
-//!   all but `node_id` absent until the node's announcement has arrived.
+//!   all but `node_id` absent until the node's announcement has arrived;
+//! - `payment.invoice` (`payment`) → {`invoice` (the TLV stream of the BOLT 12 invoice that this node
+//!   has paid or is paying), `payer_secret` (32 bytes: the secret key of its `invreq_payer_id`, for an
+//!   offer and where `node.start` was given a `seed`)}.
+//!
+//! `refund.pay` also answers the `invoice` that it sent. A `payment-received` for an offer or a refund
+//! has `quantity` and `note` of its request where they are given.
 //!
 //! `options` of `node.start`: `announce` (bool; whether the node may have announced channels, by
 //! default whether it listens), `forwards` (bool; also to channels that are not announced), `role`
-//! (`server` or `client` of async payments; `forwards` means `server`), `anchor_reserve_sat` (what
+//! (`server` or `client` of async payments, or `none`; `forwards` means `server`), `anchor_reserve_sat` (what
 //! it keeps on chain for each anchors channel, by default LDK's 25000; with 0 a node without coins
-//! accepts them), `log_level` (`gossip`, `trace`, `debug`, …).
+//! accepts them), `log_level` (`gossip`, `trace`, `debug`, …), `watch` (bool; onion messages and held
+//! HTLCs are events too, see [`watch`]).
 //!
 //! Every operation that waits takes `deadline_ms`. Events beside the protocol's are
 //! `payment-sent`, `payment-failed`, `channel-pending`, `splice-pending` and `splice-failed`.
@@ -25,7 +32,10 @@
 mod events;
 mod log;
 mod ops;
+mod payer_key;
 mod running;
+mod store;
+mod watch;
 
 use events::Events;
 use lnconform_protocol::concurrent::{ConcurrentHandler, serve_concurrent};
@@ -43,7 +53,7 @@ use std::time::Duration;
 pub const VERSION: &str = "0.7.1";
 
 /// Operations that the node answers.
-pub const OPERATIONS: [&str; 27] = [
+pub const OPERATIONS: [&str; 29] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -66,9 +76,11 @@ pub const OPERATIONS: [&str; 27] = [
     "async.server_paths",
     "async.use_server",
     "payment.wait",
+    "payment.invoice",
     "payment.settle",
     "payment.cancel",
     "event.next",
+    "event.list",
     "message.sign",
     "message.verify",
 ];

@@ -2,12 +2,14 @@
 
 use super::events::Seen;
 use super::log::{forget_complaint, take_complaint};
+use super::payer_key;
 use super::running::{Running, lock, refused, socket};
 use ldk_node::bitcoin::hashes::{Hash, sha256};
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::lightning::blinded_path::message::BlindedMessagePath;
 use ldk_node::lightning::ln::channelmanager::PaymentId;
 use ldk_node::lightning::ln::msgs::SocketAddress;
+use ldk_node::lightning::offers::invoice::Bolt12Invoice;
 use ldk_node::lightning::offers::offer::Offer;
 use ldk_node::lightning::offers::refund::Refund;
 use ldk_node::lightning::util::ser::{LengthReadable, Writeable};
@@ -55,9 +57,11 @@ pub(super) fn call(
         "async.server_paths" => server_paths(params, node),
         "async.use_server" => use_server(params, node),
         "payment.wait" => wait_payment(params, node),
+        "payment.invoice" => paid_invoice(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
         "event.next" => next_event(params, node),
+        "event.list" => list_events(params, node),
         "message.sign" => sign_message(params, node),
         "message.verify" => verify_message(params, node),
         _ => Err(Fail::Unsupported(format!("ldk-node has no operation {op}"))),
@@ -466,6 +470,14 @@ fn pay_offer(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) 
     let amount = params.maybe("amount_msat", Params::number)?;
     let quantity = params.maybe("quantity", Params::number)?;
     let note = params.maybe("note", Params::str)?.map(str::to_owned);
+    for chosen in ["records", "preimage"] {
+        if params.get(chosen).is_some() {
+            return Err(Fail::Unsupported(format!(
+                "LDK takes no {chosen} for a payment of an offer: it sends no custom records there, \
+                 and draws the preimage of an async payment itself"
+            )));
+        }
+    }
     let running = node()?;
     let payment = running.node.bolt12_payment();
     send(&running, || match amount {
@@ -523,7 +535,38 @@ fn pay_refund(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>)
         .request_refund_payment(&refund)
         .map_err(refused)?;
     let hash = hex(invoice.payment_hash().0);
-    Ok(json!({"payment": hash, "payment_hash": hash}))
+    Ok(json!({"payment": hash, "payment_hash": hash, "invoice": hex(invoice.encode())}))
+}
+
+/// The BOLT 12 invoice of a payment that this node sends, and the key that asked for it.
+fn paid_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
+    let id = PaymentId(params.array::<32>("payment")?);
+    let running = node()?;
+    let kind = running.node.payment(&id).map(|p| p.kind);
+    let hash = match kind {
+        Some(PaymentKind::Bolt12Offer { hash, .. } | PaymentKind::Bolt12Refund { hash, .. }) => {
+            hash
+        }
+        Some(_) => {
+            return Err(OpError::rejected("the payment is not for a BOLT 12 invoice").into());
+        }
+        None => return Err(OpError::rejected("the node knows no such payment").into()),
+    };
+    let none = "no HTLC has been sent for the payment since the node was started";
+    let seen = lock(&running.seen);
+    let invoice = hash.and_then(|hash| seen.invoices.get(&hash.0));
+    let invoice = invoice.ok_or_else(|| OpError::rejected(none))?;
+    let payer = Bolt12Invoice::try_from(invoice.clone())
+        .map_err(|e| OpError::internal(format!("the invoice cannot be read again: {e:?}")))?
+        .payer_signing_pubkey();
+    let secret = match (running.seed, seen.nonces.get(&payer)) {
+        (Some(seed), Some(nonce)) => payer_key::secret(&seed, nonce, invoice)?,
+        _ => None,
+    };
+    Ok(ResultObject::new()
+        .with("invoice", hex(invoice))
+        .maybe("payer_secret", secret.map(hex))
+        .done())
 }
 
 fn server_paths(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
@@ -682,6 +725,11 @@ fn next_event(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>)
     node()?.events.next(params)
 }
 
+fn list_events(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail>) -> Outcome {
+    Query::read(params)?;
+    node()?.events.list(params)
+}
+
 /// The message's bytes; only LDK's own scheme is there.
 fn message(params: Params<'_>) -> Result<Vec<u8>, Fail> {
     let bytes = params.hex("message")?;
@@ -802,11 +850,19 @@ mod tests {
         }
     }
 
+    /// An offer of an issuer that nobody runs.
+    const OFFER: &str = "lno1qgsqvgnwgcg35z6ee2h3yczraddm72xrfua9uve2rlrm9deu7xyfzrcgqtp4qzswfahx2grrw4czqmmxyp6x2cgwqn6gv4cqzcssx0x93p99a20lqv37zkuzgvnxf8zj8watajgmwkdjnewdqea5mc6y";
+
     #[test]
     fn what_ldk_lacks_is_unsupported() {
         for (op, params) in [
             ("invoice.create", json!({"amp": true})),
             ("invoice.pay", json!({"amp": true, "invoice": "x"})),
+            ("offer.pay", json!({"offer": OFFER, "records": []})),
+            (
+                "offer.pay",
+                json!({"offer": OFFER, "preimage": "00".repeat(32)}),
+            ),
             (
                 "message.sign",
                 json!({"message": "00", "algorithm": "bip340"}),

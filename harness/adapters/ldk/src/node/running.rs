@@ -3,6 +3,8 @@
 use super::VERSION;
 use super::events::{self, Events};
 use super::log::{Log, take_complaint};
+use super::store::{Seen, Store};
+use super::watch::Watch;
 use ldk_node::bitcoin::Network;
 use ldk_node::bitcoin::hashes::{Hash, sha256};
 use ldk_node::config::{AnchorChannelsConfig, AsyncPaymentsRole, Config as NodeConfig};
@@ -68,12 +70,13 @@ pub(super) fn socket(param: &str, text: &str) -> Result<SocketAddress, OpError> 
 }
 
 /// Options of `node.start` that this adapter has.
-const OPTIONS: [&str; 5] = [
+const OPTIONS: [&str; 6] = [
     "announce",
     "forwards",
     "role",
     "anchor_reserve_sat",
     "log_level",
+    "watch",
 ];
 
 /// What `node.start` asks for.
@@ -86,6 +89,7 @@ pub(super) struct Config {
     role: Option<AsyncPaymentsRole>,
     anchor_reserve_sat: Option<u64>,
     log_level: LogLevel,
+    watch: bool,
 }
 
 impl Config {
@@ -152,9 +156,10 @@ impl Config {
         let role = match options.maybe("role", Params::str)? {
             Some("server") => Some(AsyncPaymentsRole::Server),
             Some("client") => Some(AsyncPaymentsRole::Client),
+            Some("none") => None,
             Some(role) => {
                 return Err(OpError::invalid(format!(
-                    "option role is {role}, not server or client"
+                    "option role is {role}, not server, client or none"
                 ))
                 .into());
             }
@@ -191,6 +196,7 @@ impl Config {
             role,
             anchor_reserve_sat: options.maybe("anchor_reserve_sat", Params::u64)?,
             log_level,
+            watch: options.maybe("watch", Params::bool)?.unwrap_or(false),
         })
     }
 }
@@ -208,6 +214,10 @@ pub(super) struct Running {
     pub(super) sent_after: Mutex<HashMap<String, u32>>,
     /// Events of payments that were held and have been settled or cancelled since.
     pub(super) released: Mutex<HashSet<u32>>,
+    /// BOLT 12 invoices and requests that were seen in its store.
+    pub(super) seen: Arc<Mutex<Seen>>,
+    /// What the node was given to draw its keys from.
+    pub(super) seed: Option<Seed>,
     /// Held while a refund is created, whose handle is found by comparing before and after.
     pub(super) refund: Mutex<()>,
     address: Option<String>,
@@ -215,6 +225,9 @@ pub(super) struct Running {
     runtime: Mutex<Option<Runtime>>,
     end_drain: Arc<Notify>,
 }
+
+/// Seed of a node, in the length that ldk-node wants.
+pub(super) type Seed = [u8; 64];
 
 type Preimages = Arc<Mutex<HashMap<[u8; 32], [u8; 32]>>>;
 
@@ -226,7 +239,8 @@ impl Running {
             OpError::rejected(format!("data_dir {} cannot be used: {e}", dir.display()))
         };
         std::fs::create_dir_all(dir).map_err(unusable)?;
-        let log = Log::open(&dir.join("ldk.log"), config.log_level).map_err(unusable)?;
+        let watch = config.watch.then(|| Watch(events.clone()));
+        let log = Log::open(&dir.join("ldk.log"), config.log_level, watch).map_err(unusable)?;
         let Some(dir) = dir.to_str() else {
             return Err(OpError::invalid("param data_dir is not UTF-8").into());
         };
@@ -245,12 +259,15 @@ impl Running {
         builder.set_custom_logger(Arc::new(log));
         builder.set_chain_source_bitcoind_rpc(host, port, user, password);
         builder.set_gossip_source_p2p();
-        if let Some(seed) = config.seed {
+        let seed = config.seed.map(|seed| {
             // LDK wants 64 bytes; the second half follows from the first.
-            let mut bytes = [0; 64];
+            let mut bytes: Seed = [0; 64];
             bytes[..32].copy_from_slice(&seed);
             bytes[32..].copy_from_slice(sha256::Hash::hash(&seed).as_byte_array());
-            builder.set_entropy_seed_bytes(bytes);
+            bytes
+        });
+        if let Some(seed) = seed {
+            builder.set_entropy_seed_bytes(seed);
         }
         let built = |e: ldk_node::BuildError| {
             let why = take_complaint()
@@ -278,7 +295,12 @@ impl Running {
             .build()
             .map_err(|e| OpError::internal(format!("no runtime for the node: {e}")))?;
         builder.set_runtime(runtime.handle().clone());
-        let node = Arc::new(builder.build().map_err(built)?);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let store = Store::open(dir.into(), seen.clone()).map_err(|e| {
+            OpError::rejected(format!("data_dir {dir} cannot be used as a store: {e}"))
+        })?;
+        let node = builder.build_with_store(Arc::new(store)).map_err(built)?;
+        let node = Arc::new(node);
         node.start().map_err(|e| match e {
             // So it answers for every way in which binding fails.
             NodeError::InvalidSocketAddress => OpError {
@@ -302,6 +324,8 @@ impl Running {
             preimages,
             sent_after: Mutex::default(),
             released: Mutex::default(),
+            seen,
+            seed,
             refund: Mutex::default(),
             address: config.listen.map(|(text, _)| text),
             runtime: Mutex::new(Some(runtime)),
@@ -427,7 +451,10 @@ async fn drain(node: Arc<Node>, events: Arc<Events>, preimages: Preimages, end: 
                     eprintln!("adapter: a payment could not be claimed: {e:?}");
                 }
             }
-            None => events::push(&events, event),
+            None => {
+                let request = events::request(&node, &event);
+                events::push_with(&events, event, request);
+            }
         }
         if let Err(e) = node.event_handled() {
             eprintln!("adapter: an event could not be marked as handled: {e:?}");
