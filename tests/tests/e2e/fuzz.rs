@@ -55,7 +55,7 @@ fn a_reader_that_lacks_a_rule_is_found_made_small_and_fails_what_was_written() {
         "--seed",
         "5",
         "--inputs",
-        "1200",
+        "300",
         "--adapter",
         &lenient,
         "--out",
@@ -64,7 +64,7 @@ fn a_reader_that_lacks_a_rule_is_found_made_small_and_fails_what_was_written() {
     let (ran, report) = fuzz(&place, &search);
     assert_eq!(ran.code, Some(1), "{}", ran.screen());
     assert_eq!(report["exit_code"], 1);
-    assert_eq!(report["inputs"], 1200);
+    assert_eq!(report["inputs"], 300);
     let found = finds(&report);
     assert_eq!(found.len(), 1, "{}", ran.screen());
     assert_eq!(found[0]["rule"], RULE);
@@ -139,9 +139,9 @@ fn the_same_seed_and_number_of_inputs_give_the_same_finds() {
         report["duration_ms"] = Value::Null;
         report
     };
-    let one = search("one", "1200");
+    let one = search("one", "300");
     assert_eq!(finds(&one).len(), 1);
-    assert_eq!(one, search("two", "1200"));
+    assert_eq!(one, search("two", "300"));
     // Fewer inputs give those of its finds that these show.
     let first = finds(&one)[0]["number"].as_u64().unwrap();
     let before = search("three", &first.max(1).to_string());
