@@ -29,6 +29,13 @@ fn first(found: impl Iterator<Item = (Outcome, String)>) -> Option<(Outcome, Str
     found.min_by_key(|(outcome, _)| *outcome != Outcome::Unsupported)
 }
 
+/// Whether somebody has all that a role of a scenario asks for, as far as is known of them.
+pub fn can_take(case: &Case, scenario: &Scenario, role: &str, person: &Participant) -> bool {
+    let alone = BTreeMap::from([(role.to_owned(), 0)]);
+    let people = std::slice::from_ref(person);
+    of_scenario(case, scenario, &alone, people).next().is_none()
+}
+
 fn of_scenario(
     case: &Case,
     scenario: &Scenario,
@@ -39,14 +46,15 @@ fn of_scenario(
         let person = &people[*roles.get(&step.on)?];
         lacking(person, Some(&step.on), &step.operation)
     });
-    // A condition of the topology is asked of every node.
+    // A condition of the topology is asked of every node; a codec's role has none.
     let complete = scenario
         .topology
         .ready
         .iter()
         .any(|r| r == "graph-complete");
     let graph = complete.then(|| {
-        let each = roles.iter();
+        let node = |(role, _): &(&String, &usize)| scenario.topology.nodes.contains_key(*role);
+        let each = roles.iter().filter(node);
         each.filter_map(|(role, p)| lacking(&people[*p], Some(role), "graph.channels"))
     });
     let needs = case.needs.iter().flat_map(move |need| {

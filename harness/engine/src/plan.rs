@@ -1,5 +1,6 @@
 //! From cases and implementations to units of work: which check runs on whom, and what is left out.
 
+use crate::able;
 use crate::filter::Filters;
 use crate::record::{Lane, roles_text};
 use lnconform_adapters::Launch;
@@ -201,7 +202,7 @@ pub fn plan(
                 })
                 .map(|(i, _)| Who::Implementation(i))
                 .collect::<Vec<_>>(),
-            Body::Scenario(scenario) => assignments(scenario, participants, &selection.roles)
+            Body::Scenario(scenario) => assignments(case, scenario, participants, &selection.roles)
                 .into_iter()
                 .map(Who::Roles)
                 .collect(),
@@ -348,13 +349,18 @@ fn selected(case: &Case, s: &Selection) -> bool {
         && (s.tags.is_empty() || s.tags.iter().any(|t| case.tags.contains(t)))
 }
 
-/// Every way to fill the roles of a scenario.
+/// Every way to fill the roles of a scenario with those who can take them; and each of those who say
+/// that they cannot, once, so that they are counted. In every combination they would be most of a
+/// run: five roles of three implementations can be filled in 243 ways.
 fn assignments(
+    case: &Case,
     scenario: &Scenario,
     participants: &[Participant],
     wished: &BTreeMap<String, Vec<String>>,
 ) -> Vec<BTreeMap<String, usize>> {
     let mut all = vec![BTreeMap::new()];
+    let mut unable: Vec<(&String, usize)> = Vec::new();
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for role in scenario.all_roles() {
         let may = |p: &Participant| {
             (match scenario.roles.get(role) {
@@ -369,6 +375,13 @@ fn assignments(
             .filter(|(_, p)| may(p))
             .map(|(i, _)| i)
             .collect();
+        let (takers, lacking): (Vec<usize>, Vec<usize>) = takers
+            .into_iter()
+            .partition(|taker| able::can_take(case, scenario, role, &participants[*taker]));
+        if let Some(taker) = takers.first().or(lacking.first()) {
+            first.insert(role.clone(), *taker);
+        }
+        unable.extend(lacking.into_iter().map(|taker| (role, taker)));
         all = all
             .into_iter()
             .flat_map(|done: BTreeMap<String, usize>| {
@@ -379,6 +392,16 @@ fn assignments(
                 })
             })
             .collect();
+    }
+    // Whoever takes a role that nobody else may take is filled in with it: no combination without.
+    if first.len() == scenario.all_roles().count() {
+        for (role, taker) in unable {
+            let mut with = first.clone();
+            with.insert(role.clone(), taker);
+            if !all.contains(&with) {
+                all.push(with);
+            }
+        }
     }
     all
 }
@@ -543,6 +566,42 @@ pub(crate) mod tests {
                 "payee=lnd,payer=lnd",
             ]
         );
+    }
+
+    #[test]
+    fn who_cannot_take_a_role_is_counted_once_in_it() {
+        let mut case = pair("k/x", RoleChoice::Any);
+        case.needs.push("payer: keysend.send".into());
+        let mut people = ["ldk-node", "lnd", "electrum"].map(|n| participant(n, false));
+        for (person, operation) in
+            people
+                .iter_mut()
+                .zip(["keysend.send", "keysend.send", "invoice.pay"])
+        {
+            person.operations.insert(operation.into());
+        }
+        let who = |people: &[Participant]| {
+            let plan = plan(std::slice::from_ref(&case), people, &Selection::default()).unwrap();
+            let who = plan.units.iter().map(|u| u.who_text(people));
+            who.collect::<Vec<_>>()
+        };
+        // As payee, Electrum is asked for nothing that it lacks.
+        assert_eq!(
+            who(&people),
+            [
+                "payee=ldk-node,payer=ldk-node",
+                "payee=ldk-node,payer=lnd",
+                "payee=lnd,payer=ldk-node",
+                "payee=lnd,payer=lnd",
+                "payee=electrum,payer=ldk-node",
+                "payee=electrum,payer=lnd",
+                "payee=ldk-node,payer=electrum",
+            ]
+        );
+        assert_eq!(who(&people[2..]), ["payee=electrum,payer=electrum"]);
+        // Nothing is known of who was not asked.
+        people[2].operations.clear();
+        assert_eq!(who(&people).len(), 9);
     }
 
     #[test]
