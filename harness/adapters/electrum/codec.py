@@ -322,11 +322,14 @@ def check_size(onion):
 
 
 def peel(params, trampoline):
-    refuse(params, "size")
     secret = secret_of(params, "node_secret")
     onion, associated = params.bytes("onion"), params.bytes("associated_data", default=b"")
-    if not trampoline:
+    if trampoline:
+        refuse(params, "size")
+    else:
         check_size(onion)
+        if params.u32("size", lnonion.HOPS_DATA_SIZE) != lnonion.HOPS_DATA_SIZE:
+            raise Unsupported("Electrum reads onions for payments of one size alone")
     if params.has("path_key"):
         secret = lnonion.blinding_privkey(secret, params.bytes("path_key", 33))
     payload, shared, onward = peel_one(secret, onion, associated, trampoline)
@@ -526,6 +529,17 @@ def blinded_path_unblind(params):
     }
 
 
+def blinded_path_keys(params):
+    secret, path_key = secret_of(params, "node_secret"), params.bytes("path_key", 33)
+    shared = lnonion.get_ecdh(secret, path_key)
+    return {
+        "shared_secret": shared.hex(),
+        "rho": lnonion.get_bolt04_onion_key(b"rho", shared).hex(),
+        "blinded_secret": lnonion.blinding_privkey(secret, path_key).hex(),
+        "next_path_key": lnonion.next_blinding_from_shared_secret(path_key, shared).hex(),
+    }
+
+
 # Onion messages
 
 
@@ -663,12 +677,16 @@ OPERATIONS = {
     "features.decode": features_decode,
     "bolt11.decode": bolt11_decode,
     "onion.build": lambda params: build(params, trampoline=False),
+    "onion.trace": lambda params: build(params, trampoline=False),
     "onion.peel": lambda params: peel(params, trampoline=False),
     "onion.peel_route": onion_peel_route,
     "onion.failure.create": failure_create,
+    "onion.failure.plain": failure_create,
     "onion.failure.wrap": failure_wrap,
     "onion.failure.decode": failure_decode,
     "blinded_path.build": blinded_path_build,
+    "blinded_path.trace": blinded_path_build,
+    "blinded_path.keys": blinded_path_keys,
     "blinded_path.unblind": blinded_path_unblind,
     "trampoline.build": lambda params: build(params, trampoline=True),
     "trampoline.peel": lambda params: peel(params, trampoline=True),

@@ -31,7 +31,7 @@ from common import Params, Refused, Unsupported, invalid
 START = 55
 STOP = 4
 CALL = 20
-LOOK_EVERY = 0.02
+LOOK_EVERY = 0.05
 HISTORY_EVERY = 0.05
 SATOSHI = decimal.Decimal(100_000_000)
 
