@@ -46,6 +46,27 @@ pub struct Built {
     pub packet: Vec<u8>,
     /// The secret shared with each hop.
     pub shared_secrets: Vec<[u8; 32]>,
+    /// The ephemeral key that each hop receives.
+    pub ephemeral_keys: Vec<Point>,
+    /// What each hop multiplies its ephemeral key with for the next one.
+    pub blinding_factors: Vec<[u8; 32]>,
+    /// The packet that each hop receives; the first is [`Built::packet`].
+    pub packets: Vec<Vec<u8>>,
+}
+
+/// BOLT 4, key generation: the key of the stream that a layer is encrypted with.
+pub fn rho(shared_secret: &[u8; 32]) -> [u8; 32] {
+    keys::derive("rho", shared_secret)
+}
+
+/// BOLT 4, key generation: the key of a layer's HMAC.
+pub fn mu(shared_secret: &[u8; 32]) -> [u8; 32] {
+    keys::derive("mu", shared_secret)
+}
+
+/// Bytes that payloads, each behind its length, take in an onion: what a size has to be at least.
+pub fn needed(hops: &[Hop]) -> usize {
+    hops.iter().map(|hop| hop.framed.len() + HMAC).sum()
 }
 
 /// Why an onion was not built or peeled.
@@ -66,7 +87,7 @@ pub enum Error {
 }
 
 /// XORs the keystream that `key` makes, from its start, onto `bytes`.
-fn apply_stream(key: &[u8; 32], bytes: &mut [u8]) {
+pub(crate) fn apply_stream(key: &[u8; 32], bytes: &mut [u8]) {
     let mut stream = ChaCha20::new(&(*key).into(), &Default::default());
     // The keystream is 256 GiB long, so this cannot run out.
     let _ = stream.try_apply_keystream(bytes);
@@ -93,7 +114,7 @@ pub fn build(
     if size > MAX_SIZE {
         return Err(Error::Size(size));
     }
-    let needed: usize = hops.iter().map(|hop| hop.framed.len() + HMAC).sum();
+    let needed = needed(hops);
     let misfit = || format!("the payloads need {needed} bytes, and the onion has {size}");
     rules.at_most(rules::ONION_FITS, needed as u64, size as u64, misfit)?;
     if needed > size {
@@ -105,12 +126,17 @@ pub fn build(
     }
 
     let mut shared_secrets = Vec::with_capacity(hops.len());
+    let mut ephemeral_keys = Vec::with_capacity(hops.len());
+    let mut blinding_factors = Vec::with_capacity(hops.len());
     let mut ephemeral = *session_key;
     for hop in hops {
         let shared_secret = keys::ecdh(&hop.pubkey, &ephemeral);
         let public = keys::public(&ephemeral).serialize();
-        ephemeral = keys::multiply_secret(&ephemeral, keys::sha256(&[&public, &shared_secret]))?;
+        let factor = keys::sha256(&[&public, &shared_secret]);
+        ephemeral = keys::multiply_secret(&ephemeral, factor)?;
         shared_secrets.push(shared_secret);
+        ephemeral_keys.push(public);
+        blinding_factors.push(factor);
     }
 
     let filler = filler(hops, &shared_secrets, size);
@@ -120,24 +146,27 @@ pub fn build(
         &mut payloads,
     );
     let mut hmac = [0; HMAC];
+    let mut packets = Vec::with_capacity(hops.len());
     for (at, (hop, shared_secret)) in hops.iter().zip(&shared_secrets).enumerate().rev() {
         let shift = hop.framed.len() + HMAC;
         payloads.copy_within(..size - shift, shift);
         payloads[..hop.framed.len()].copy_from_slice(&hop.framed);
         payloads[hop.framed.len()..shift].copy_from_slice(&hmac);
-        apply_stream(&keys::derive("rho", shared_secret), &mut payloads);
+        apply_stream(&rho(shared_secret), &mut payloads);
         if at == hops.len() - 1 {
             payloads[size - filler.len()..].copy_from_slice(&filler);
         }
-        hmac = keys::hmac(
-            &keys::derive("mu", shared_secret),
-            &[&payloads, associated_data],
-        );
+        hmac = keys::hmac(&mu(shared_secret), &[&payloads, associated_data]);
+        // Thanks to the filler this is what the hop will see, byte for byte.
+        packets.push(pack(&ephemeral_keys[at], &payloads, &hmac));
     }
-    let first_key = keys::public(session_key).serialize();
+    packets.reverse();
     Ok(Built {
-        packet: pack(&first_key, &payloads, &hmac),
+        packet: packets[0].clone(),
         shared_secrets,
+        ephemeral_keys,
+        blinding_factors,
+        packets,
     })
 }
 
@@ -245,8 +274,7 @@ pub fn peel(
         }
     };
     let shared_secret = point.map_or([0; 32], |point| keys::ecdh(&point, &node_secret));
-    let mu = keys::derive("mu", &shared_secret);
-    let computed = keys::hmac(&mu, &[payloads, context.associated_data]);
+    let computed = keys::hmac(&mu(&shared_secret), &[payloads, context.associated_data]);
     // BOLT 4, onion decryption: the comparison takes the same time wherever they differ.
     rules.check(rules::ONION_HMAC, fixed_time_eq(&computed, hmac), || {
         "the HMAC is not that of these payloads and associated data".into()

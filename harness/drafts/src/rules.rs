@@ -176,6 +176,157 @@ table! {
     /// BOLT 4, route blinding: the data for the recipient has no unknown even type.
     BLINDING_UNKNOWN_EVEN = "bolt04/blinding/unknown-even";
 
+    /// BOLT 4, payload format, creator of a blinded route: every node of it has data.
+    ROUTE_DATA_EACH = "bolt04/blinded-payment/creator/data-each";
+    /// BOLT 4, payload format, creator of a blinded route: the data of every node but the last has a `payment_relay`.
+    ROUTE_RELAY = "bolt04/blinded-payment/creator/relay";
+    /// BOLT 4, payload format, creator of a blinded route: it names the next node once, in one of two ways.
+    ROUTE_NEXT = "bolt04/blinded-payment/creator/next";
+    /// BOLT 4, payload format, creator of a blinded route: `max_cltv_expiry` grows by the delta of each hop towards the payer.
+    ROUTE_MAX_CLTV = "bolt04/blinded-payment/creator/max-cltv";
+    /// BOLT 4, payload format, creator of a blinded route: `htlc_minimum_msat` is the highest of what its nodes ask.
+    ROUTE_HTLC_MINIMUM = "bolt04/blinded-payment/creator/htlc-minimum";
+    /// BOLT 4, payload format, creator of a blinded route: `allowed_features` that are set are empty.
+    ROUTE_FEATURES_EMPTY = "bolt04/blinded-payment/creator/features-empty";
+    /// BOLT 4, payload format, writer: a node of a blinded route gets the data that the recipient made for it.
+    PAYLOAD_WRITER_BLINDED_DATA = "bolt04/payload/writer/blinded-data";
+    /// BOLT 4, payload format, writer: the first of them gets the path key.
+    PAYLOAD_WRITER_FIRST_PATH_KEY = "bolt04/payload/writer/first-path-key";
+    /// BOLT 4, payload format, writer: the last of them gets amount, expiry and total.
+    PAYLOAD_WRITER_BLINDED_FINAL_FIELDS = "bolt04/payload/writer/blinded-final-fields";
+    /// BOLT 4, payload format, writer: its expiry counts from the current height on.
+    PAYLOAD_WRITER_BASELINE_HEIGHT = "bolt04/payload/writer/baseline-height", Contextual, Bounded;
+    /// BOLT 4, payload format, writer: none of them gets anything else.
+    PAYLOAD_WRITER_BLINDED_ONLY = "bolt04/payload/writer/blinded-only";
+    /// BOLT 4, payload format, writer: every other node gets amount and expiry.
+    PAYLOAD_WRITER_AMOUNT_CLTV = "bolt04/payload/writer/amount-cltv";
+    /// BOLT 4, payload format, writer: who forwards gets the channel to forward to.
+    PAYLOAD_WRITER_SHORT_CHANNEL_ID = "bolt04/payload/writer/short-channel-id";
+    /// BOLT 4, payload format, writer: who forwards gets no `payment_data`.
+    PAYLOAD_WRITER_NO_PAYMENT_DATA = "bolt04/payload/writer/no-payment-data";
+    /// BOLT 4, payload format, writer: the recipient gets no channel.
+    PAYLOAD_WRITER_FINAL_NO_CHANNEL = "bolt04/payload/writer/final-no-channel";
+    /// BOLT 4, payload format, writer: a recipient that gave a payment secret gets `payment_data`.
+    PAYLOAD_WRITER_PAYMENT_DATA = "bolt04/payload/writer/payment-data";
+    /// BOLT 4, payload format, writer: with that secret.
+    PAYLOAD_WRITER_PAYMENT_SECRET = "bolt04/payload/writer/payment-secret";
+    /// BOLT 4, payload format, writer: and with the total that will be sent.
+    PAYLOAD_WRITER_TOTAL = "bolt04/payload/writer/total";
+    /// BOLT 4, payload format, writer: a recipient that gave metadata gets it back.
+    PAYLOAD_WRITER_METADATA = "bolt04/payload/writer/metadata";
+    /// BOLT 4, payload format, reader: a path key in the message leaves no room for one in the payload.
+    PAYLOAD_PATH_KEY_TWICE = "bolt04/payload/reader/path-key-twice";
+    /// BOLT 4, payload format, reader: without one in the message the payload has it.
+    PAYLOAD_PATH_KEY_MISSING = "bolt04/payload/reader/path-key-missing";
+    /// BOLT 4, payload format, reader: the data decrypts with that path key.
+    PAYLOAD_DECRYPT = "bolt04/payload/reader/decrypt";
+    /// BOLT 4, payload format, reader: the HTLC expires no later than the data allows.
+    PAYLOAD_MAX_CLTV_EXPIRY = "bolt04/payload/reader/max-cltv-expiry", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: its amount is no lower than the data allows.
+    PAYLOAD_HTLC_MINIMUM = "bolt04/payload/reader/htlc-minimum", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: the data allows no unknown feature, odd or even.
+    PAYLOAD_FEATURES_UNKNOWN = "bolt04/payload/reader/features-unknown";
+    /// BOLT 4, payload format, reader: the data names the next node in one way only.
+    PAYLOAD_NEXT_TWICE = "bolt04/payload/reader/next-twice";
+    /// BOLT 4, payload format, reader: the payment uses allowed features only.
+    PAYLOAD_FEATURES_USED = "bolt04/payload/reader/features-used", Contextual;
+    /// BOLT 4, payload format, reader: who forwards inside a blinded route finds the data and the path key, nothing else.
+    PAYLOAD_BLINDED_EXTRA = "bolt04/payload/reader/blinded-extra";
+    /// BOLT 4, payload format, reader: the data names the next node.
+    PAYLOAD_BLINDED_NEXT = "bolt04/payload/reader/blinded-next";
+    /// BOLT 4, payload format, reader: the data has a `payment_relay`.
+    PAYLOAD_BLINDED_RELAY = "bolt04/payload/reader/blinded-relay";
+    /// BOLT 4, payload format, reader: the recipient finds five fields at most.
+    PAYLOAD_BLINDED_FINAL_EXTRA = "bolt04/payload/reader/blinded-final-extra";
+    /// BOLT 4, payload format, reader: among them amount, expiry and total.
+    PAYLOAD_BLINDED_FINAL_FIELDS = "bolt04/payload/reader/blinded-final-fields";
+    /// BOLT 4, payload format, reader: the amount is what the recipient expects, at least.
+    PAYLOAD_BLINDED_FINAL_AMOUNT = "bolt04/payload/reader/blinded-final-amount", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: the HTLC expires no earlier than the payload says.
+    PAYLOAD_BLINDED_FINAL_CLTV = "bolt04/payload/reader/blinded-final-cltv", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: and late enough to be claimed.
+    PAYLOAD_BLINDED_FINAL_HEIGHT = "bolt04/payload/reader/blinded-final-height", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: outside of a blinded route there is no path key.
+    PAYLOAD_PATH_KEY_UNBLINDED = "bolt04/payload/reader/path-key-unblinded";
+    /// BOLT 4, payload format, reader: outside of one there are amount and expiry.
+    PAYLOAD_AMOUNT_CLTV = "bolt04/payload/reader/amount-cltv";
+    /// BOLT 4, payload format, reader: who forwards finds the channel to forward to.
+    PAYLOAD_SHORT_CHANNEL_ID = "bolt04/payload/reader/short-channel-id";
+    /// BOLT 4, payload format, reader: the channel is one that leads on.
+    PAYLOAD_FORWARDABLE = "bolt04/payload/reader/forwardable", Contextual;
+    /// BOLT 4, payload format, reader: the HTLC pays the fee.
+    PAYLOAD_FEE = "bolt04/payload/reader/fee", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: it leaves the delta of the channel.
+    PAYLOAD_CLTV_DELTA = "bolt04/payload/reader/cltv-delta", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: the recipient gets the amount of the payload, at least.
+    PAYLOAD_FINAL_AMOUNT = "bolt04/payload/reader/final-amount", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: the HTLC expires no earlier than the payload says.
+    PAYLOAD_FINAL_CLTV = "bolt04/payload/reader/final-cltv", Contextual, Bounded;
+    /// BOLT 4, payload format, reader: and late enough to be claimed.
+    PAYLOAD_FINAL_HEIGHT = "bolt04/payload/reader/final-height", Contextual, Bounded;
+    /// BOLT 4, multi-part payments: all parts have one payment hash.
+    MPP_WRITER_SAME_HASH = "bolt04/mpp/writer/same-hash";
+    /// BOLT 4, multi-part payments: the total is the amount of the invoice at least, and twice it at most.
+    MPP_WRITER_TOTAL_AMOUNT = "bolt04/mpp/writer/total-amount", Bounded;
+    /// BOLT 4, multi-part payments: without an amount in the invoice it is what the payer wants to pay.
+    MPP_WRITER_TOTAL_WISH = "bolt04/mpp/writer/total-wish";
+    /// BOLT 4, multi-part payments: the parts reach the total.
+    MPP_WRITER_TOTAL_REACHED = "bolt04/mpp/writer/total-reached", Bounded;
+    /// BOLT 4, multi-part payments: no part follows once they do.
+    MPP_WRITER_NO_MORE = "bolt04/mpp/writer/no-more", Bounded;
+    /// BOLT 4, multi-part payments: every part has the payment secret.
+    MPP_WRITER_PAYMENT_SECRET = "bolt04/mpp/writer/payment-secret";
+    /// BOLT 4, multi-part payments: without the feature the total is the amount of the only part.
+    MPP_WRITER_SINGLE = "bolt04/mpp/writer/single";
+    /// BOLT 4, multi-part payments: a recipient without the feature takes no part of a larger total.
+    MPP_UNSUPPORTED = "bolt04/mpp/unsupported", Contextual;
+    /// BOLT 4, multi-part payments: all parts state one total.
+    MPP_TOTAL_SAME = "bolt04/mpp/total-same", Contextual;
+    /// BOLT 4, multi-part payments: all parts have the payment secret.
+    MPP_PAYMENT_SECRET = "bolt04/mpp/payment-secret", Contextual;
+    /// BOLT 4, multi-part payments: the total is held against the expected amount.
+    MPP_DICTATED = "bolt04/mpp/failure-messages", Contextual, Bounded;
+    /// BOLT 4, returning errors: failure and padding have 256 bytes at least.
+    ERROR_PAD_LEAST = "bolt04/error/pad-least", Bounded;
+    /// BOLT 4, returning errors: the HMAC of the packet is that of one of the hops.
+    ERROR_HMAC = "bolt04/error/hmac";
+    /// BOLT 4, returning errors: the lengths inside the packet are true.
+    ERROR_FORM = "bolt04/error/form";
+    /// BOLT 4, returning errors: attribution data has 920 bytes.
+    ATTRIBUTION_LENGTH = "bolt04/error/attribution-length";
+    /// BOLT 4, returning errors: each hop that reports a time signs it.
+    ATTRIBUTION_HMAC = "bolt04/error/attribution-hmac";
+    /// BOLT 4, onion messages, creator of the data: it has nothing that is for payments.
+    MESSAGE_CREATOR_NO_RELAY = "bolt04/onion-message/creator/no-relay";
+    /// BOLT 4, onion messages, creator of the data: it names the next node.
+    MESSAGE_CREATOR_NEXT = "bolt04/onion-message/creator/next";
+    /// BOLT 4, onion messages, writer: the version is 0.
+    MESSAGE_WRITER_VERSION = "bolt04/onion-message/writer/version";
+    /// BOLT 4, onion messages, writer: nothing is committed to beside the payloads.
+    MESSAGE_WRITER_NO_ASSOCIATED_DATA = "bolt04/onion-message/writer/no-associated-data";
+    /// BOLT 4, onion messages, writer: the packet has 1366 or 32834 bytes.
+    MESSAGE_WRITER_LENGTH = "bolt04/onion-message/writer/length";
+    /// BOLT 4, onion messages, writer: who forwards gets its data, nothing else.
+    MESSAGE_WRITER_NON_FINAL_FIELDS = "bolt04/onion-message/writer/non-final-fields";
+    /// BOLT 4, onion messages, writer: who may not reply gets no reply path.
+    MESSAGE_WRITER_NO_REPLY_PATH = "bolt04/onion-message/writer/no-reply-path";
+    /// BOLT 4, onion messages, reader: no unknown even type.
+    MESSAGE_UNKNOWN_EVEN = "bolt04/onion-message/reader/unknown-even";
+    /// BOLT 4, onion messages, reader: the data allows no unknown feature, odd or even.
+    MESSAGE_FEATURES_UNKNOWN = "bolt04/onion-message/reader/features-unknown";
+    /// BOLT 4, onion messages, reader: the message uses allowed features only.
+    MESSAGE_FEATURES_USED = "bolt04/onion-message/reader/features-used", Contextual;
+    /// BOLT 4, onion messages, reader: who forwards finds its data, nothing else.
+    MESSAGE_NON_FINAL_FIELDS = "bolt04/onion-message/reader/non-final-fields";
+    /// BOLT 4, onion messages, reader: who forwards finds no `path_id`.
+    MESSAGE_NON_FINAL_PATH_ID = "bolt04/onion-message/reader/non-final-path-id";
+    /// BOLT 4, onion messages, reader: the data names a next node that there is.
+    MESSAGE_NO_NEXT = "bolt04/onion-message/reader/no-next";
+    /// BOLT 4, onion messages, reader: what comes along a reply path is a reply.
+    MESSAGE_OTHER_REPLY = "bolt04/onion-message/reader/other-reply", Contextual;
+    /// BOLT 4, onion messages, reader: one payload at most.
+    MESSAGE_ONE_PAYLOAD = "bolt04/onion-message/reader/one-payload";
+
     /// BOLT 12, encoding: a prefix, then `1`.
     ENCODING_SEPARATOR = "bolt12/encoding/separator";
     /// BOLT 12, encoding: the data is in the bech32 alphabet.
@@ -800,6 +951,57 @@ table! {
     PROOF_SIGNATURE = "payer-proof/reader/signature";
     /// Payer proofs, reader: the payer's key signed the proof.
     PROOF_PROOF_SIGNATURE = "payer-proof/reader/proof-signature";
+
+    /// Pull request 836, sender: the last trampoline for a recipient without the feature gets blinded paths of the invoice.
+    TRAMPOLINE_SENDER_RECIPIENT_PATHS = "trampoline/sender/recipient-paths";
+    /// Pull request 836, sender: and no node to go to.
+    TRAMPOLINE_SENDER_NO_OUTGOING_NODE = "trampoline/sender/no-outgoing-node";
+    /// Pull request 836, sender: and the features of the invoice.
+    TRAMPOLINE_SENDER_RECIPIENT_FEATURES = "trampoline/sender/recipient-features";
+    /// Pull request 836, sender: no other invoice without the feature is paid so.
+    TRAMPOLINE_SENDER_UNSUPPORTED = "trampoline/sender/unsupported";
+    /// Pull request 836, sender: every trampoline has the feature.
+    TRAMPOLINE_SENDER_HOPS_SUPPORT = "trampoline/sender/hops-support";
+    /// Pull request 836, sender: every trampoline gets amount and expiry.
+    TRAMPOLINE_SENDER_AMOUNT_CLTV = "trampoline/sender/amount-cltv";
+    /// Pull request 836, sender: who forwards gets the next node, and no channel.
+    TRAMPOLINE_SENDER_OUTGOING_NODE = "trampoline/sender/outgoing-node";
+    /// Pull request 836, sender: the recipient gets the payment secret of the invoice.
+    TRAMPOLINE_SENDER_PAYMENT_SECRET = "trampoline/sender/payment-secret";
+    /// Pull request 836, sender: a node of a blinded path gets its data.
+    TRAMPOLINE_SENDER_BLINDED_DATA = "trampoline/sender/blinded-data";
+    /// Pull request 836, sender: the first of them gets the path key.
+    TRAMPOLINE_SENDER_BLINDED_PATH_KEY = "trampoline/sender/blinded-path-key";
+    /// Pull request 836, sender: the last of them gets amount, expiry and total.
+    TRAMPOLINE_SENDER_BLINDED_FINAL_FIELDS = "trampoline/sender/blinded-final-fields";
+    /// Pull request 836, sender: none of them gets anything else.
+    TRAMPOLINE_SENDER_BLINDED_ONLY = "trampoline/sender/blinded-only";
+    /// Pull request 836, sender: a trampoline in front of the path gets amount and expiry.
+    TRAMPOLINE_SENDER_PREPENDED_AMOUNT_CLTV = "trampoline/sender/prepended-amount-cltv";
+    /// Pull request 836, sender: and the next node.
+    TRAMPOLINE_SENDER_PREPENDED_NODE = "trampoline/sender/prepended-node";
+    /// Pull request 836, sender: the two onions have session keys of their own.
+    TRAMPOLINE_SENDER_SESSION_KEYS = "trampoline/sender/session-keys";
+    /// Pull request 836, sender: the trampoline onion lies in the payload of the last hop.
+    TRAMPOLINE_SENDER_LAST_HOP = "trampoline/sender/last-hop";
+    /// Pull request 836, sender: parts for a trampoline have a payment secret.
+    TRAMPOLINE_SENDER_RANDOM_SECRET = "trampoline/sender/random-secret";
+    /// Pull request 836, sender: which is not that of the invoice.
+    TRAMPOLINE_SENDER_INVOICE_SECRET = "trampoline/sender/invoice-secret";
+    /// Pull request 836, receiver: who lacks the feature fails the payment.
+    TRAMPOLINE_UNSUPPORTED = "trampoline/receiver/unsupported", Contextual;
+    /// Pull request 836, receiver: nothing is forwarded before all parts are there.
+    TRAMPOLINE_WAIT_PARTS = "trampoline/receiver/wait-parts", Contextual, Bounded;
+    /// Pull request 836, receiver: data comes with a path key in one of the onions.
+    TRAMPOLINE_PATH_KEY_MISSING = "trampoline/receiver/path-key-missing";
+    /// Pull request 836, receiver: and not in both.
+    TRAMPOLINE_PATH_KEY_TWICE = "trampoline/receiver/path-key-twice";
+    /// Pull request 836, receiver: the outer expiry is no earlier than the inner one.
+    TRAMPOLINE_FINAL_CLTV = "trampoline/receiver/final-cltv", Bounded;
+    /// Pull request 836, receiver: the outer total is no lower than the inner amount, with several parts.
+    TRAMPOLINE_FINAL_TOTAL = "trampoline/receiver/final-total", Bounded;
+    /// Pull request 836, receiver: the outer amount is no lower than the inner one, with one part.
+    TRAMPOLINE_FINAL_AMOUNT = "trampoline/receiver/final-amount", Bounded;
 }
 
 /// A value that a text fixes, such as a hash or an order, and the ways in which a mutant of the

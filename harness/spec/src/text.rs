@@ -117,9 +117,13 @@ pub fn sentence_of(
     dir: Option<&Path>,
 ) -> Option<Sentence> {
     let text = text_of(catalogue, &entry.spec, sources, dir).ok()??;
-    sentences(&text)
+    let mut same: Vec<Sentence> = sentences(&text)
         .into_iter()
-        .find(|s| s.hash == entry.sentence)
+        .filter(|s| s.hash == entry.sentence)
+        .collect();
+    // A text may say the same in two places.
+    let place = same.iter().position(|s| s.section == entry.section);
+    (!same.is_empty()).then(|| same.swap_remove(place.unwrap_or(0)))
 }
 
 /// A statement that has no entry.

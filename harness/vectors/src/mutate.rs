@@ -14,8 +14,9 @@
 //! A path is dotted and begins with `input`. In a list of records a number is a **type**, in any
 //! other list a place. A change of a record is a change of its `value`; `.type` reaches its type.
 //! A path that goes on below a string reaches into the encoded bytes through the field's codec:
-//! `input.stream.22` (TLV stream in hex), `input.offer.records.22` (a BOLT 12 string),
-//! `input.receipt.received_msat` (a record of a keysend proof).
+//! `input.stream.22` (TLV stream in hex), `input.payload.2` (an onion's payload, whose length is
+//! written anew), `input.offer.records.22` (a BOLT 12 string), `input.receipt.received_msat` (a
+//! record of a keysend proof).
 
 mod layout;
 mod resign;
@@ -172,7 +173,7 @@ impl std::fmt::Debug for Codecs {
 
 impl Codecs {
     /// Those of this crate: [`Bolt12String`], the records of keysend proofs and of tunnelled AMP
-    /// payments, and [`Tlv`]; signers for the messages of BOLT 12.
+    /// payments, [`Framed`] and [`Tlv`]; signers for the messages of BOLT 12.
     pub fn standard() -> Self {
         let mut codecs = Self::default();
         codecs.register(Bolt12String);
@@ -181,6 +182,7 @@ impl Codecs {
         codecs.register(layout::AMP_RECEIPT);
         codecs.register(layout::ASSIGNMENT);
         codecs.register(layout::POOL_HEADER);
+        codecs.register(Framed);
         codecs.register(Tlv);
         for operation in resign::OPERATIONS {
             codecs.register_resign(operation, move |input| resign::messages(operation, input));
@@ -612,6 +614,44 @@ impl FieldCodec for Tlv {
     }
 }
 
+/// The payload of an onion's hop in hex: a TLV stream behind its length.
+#[derive(Clone, Copy, Debug)]
+pub struct Framed;
+
+impl Framed {
+    /// The stream, where the length in front is just its own and it holds whole records.
+    fn stream(bytes: &[u8]) -> Option<&[u8]> {
+        let mut rest = bytes;
+        let length = bigsize(&mut rest).ok()?;
+        let whole = length == rest.len() as u64 && !rest.is_empty();
+        (whole && split_records(rest).is_ok()).then_some(rest)
+    }
+}
+
+impl FieldCodec for Framed {
+    fn name(&self) -> &'static str {
+        "payload"
+    }
+
+    fn recognises(&self, text: &str) -> bool {
+        hex_bytes(text).is_some_and(|bytes| Self::stream(&bytes).is_some())
+    }
+
+    fn decode(&self, text: &str) -> Result<Value, String> {
+        let bytes = bytes_of(text)?;
+        let stream = Self::stream(&bytes).ok_or("it does not begin with its own length")?;
+        Ok(json!({"records": split_records(stream)?}))
+    }
+
+    fn encode(&self, value: &Value) -> Result<String, String> {
+        let stream = join_records(&value["records"])?;
+        let mut bytes = Vec::new();
+        push_bigsize(&mut bytes, stream.len() as u64);
+        bytes.extend(stream);
+        Ok(hex(bytes))
+    }
+}
+
 /// A BOLT 12 string: prefix, `1`, and a TLV stream in bech32 without checksum.
 #[derive(Clone, Copy, Debug)]
 pub struct Bolt12String;
@@ -752,6 +792,31 @@ mod tests {
         let change = Change::parse(&change).map_err(|(m, h)| format!("{m}; {h}"))?;
         apply(&mut input, &path, &change, &Codecs::standard())?;
         Ok(input)
+    }
+
+    #[test]
+    fn the_length_in_front_of_a_payload_follows() {
+        for (path, change, want) in [
+            ("payload.2", json!("+1"), "0602010206010a"),
+            ("payload.2", json!({"drop": true}), "0306010a"),
+            ("payload.2", json!({"dup": true}), "09020101020101"),
+            (
+                "payload",
+                json!({"add": {"type": "4", "value": "0b"}}),
+                "0902010104010b06010a",
+            ),
+        ] {
+            let got = mutate(json!({"payload": "0602010106010a"}), path, change.clone());
+            let want = if want.ends_with("0a") {
+                want.to_owned()
+            } else {
+                format!("{want}06010a")
+            };
+            assert_eq!(got, Ok(json!({ "payload": want })), "{change}");
+        }
+        // Bytes whose first is not their length are a stream.
+        let got = mutate(json!({"payload": "02010106010a"}), "payload.6", json!("+1"));
+        assert_eq!(got, Ok(json!({"payload": "02010106010b"})));
     }
 
     #[test]

@@ -14,6 +14,9 @@ import (
 // LND build where they are asked for no other. Older ones build no other.
 const onionSize = 1300
 
+// packetFrame is what a packet has beside its payloads: version, key and HMAC.
+const packetFrame = 1 + 33 + 32
+
 // hopPayload is a payload with its length in front, as the operations have it, in LND's form.
 func hopPayload(raw []byte) (sphinx.HopPayload, error) {
 	in := bytes.NewReader(raw)
@@ -121,14 +124,18 @@ type peeled struct {
 	next *sphinx.OnionPacket
 }
 
-func peel(secret [32]byte, packet *sphinx.OnionPacket, associated []byte) (*peeled, error) {
+func peel(
+	secret [32]byte, packet *sphinx.OnionPacket, associated []byte,
+	opts ...sphinx.ProcessOnionOpt,
+) (*peeled, error) {
+
 	// A log of its own: a replay of an earlier request is none.
 	replays := sphinx.NewMemoryReplayLog()
 	if err := replays.Start(); err != nil {
 		return nil, err
 	}
 	router := sphinx.NewRouter(&sphinx.PrivKeyECDH{PrivKey: readSecretKey(secret)}, replays)
-	found, err := router.ProcessOnionPacket(packet, associated, 0)
+	found, err := router.ProcessOnionPacket(packet, associated, 0, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +145,7 @@ func peel(secret [32]byte, packet *sphinx.OnionPacket, associated []byte) (*peel
 	}
 	// LND writes the HMAC of the next packet behind the payload.
 	raw := payload.Bytes()[:payload.Len()-sphinx.HMACSize]
-	encrypter, err := sphinx.NewOnionErrorEncrypter(router, packet.EphemeralKey)
+	encrypter, err := sphinx.NewOnionErrorEncrypter(router, packet.EphemeralKey, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +189,29 @@ func onionPeel(p params) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	hop, err := peel(secret, packet, associated)
+	if p.has("size") {
+		size, err := p.u32("size")
+		if err != nil {
+			return nil, err
+		}
+		raw, err := p.bytes("onion")
+		if err != nil {
+			return nil, err
+		}
+		if size != onionSize || len(raw) != onionSize+packetFrame {
+			return nil, unsupported("the message of an HTLC has %d bytes for the onion, so that "+
+				"no other length reaches LND's packages", onionSize+packetFrame)
+		}
+	}
+	var opts []sphinx.ProcessOnionOpt
+	if p.has("path_key") {
+		key, err := p.publicKey("path_key")
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, sphinx.WithBlindingPoint(key))
+	}
+	hop, err := peel(secret, packet, associated, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -241,6 +270,9 @@ func errorEncrypter(p params) (*sphinx.OnionErrorEncrypter, error) {
 // failureCreate makes the packet of the hop that fails: the failure as LND reads, writes and pads
 // it, with its HMAC, encrypted once.
 func failureCreate(p params) (object, error) {
+	if p.has("pad_to") {
+		return nil, unsupported("LND pads failures as it does")
+	}
 	encrypter, err := errorEncrypter(p)
 	if err != nil {
 		return nil, err

@@ -228,6 +228,9 @@ var operations = map[string]operation{
 	"onion.peel_route":     onionPeelRoute,
 	"onion.failure.create": failureCreate,
 	"onion.failure.wrap":   failureWrap,
+	"payload.decode":       payloadDecode,
+	"blinded_path.build":   blindedPathBuild,
+	"blinded_path.unblind": blindedPathUnblind,
 }
 
 func hello(p params, version string) (object, error) {

@@ -7,12 +7,17 @@
 
 mod amp;
 mod amp_tunnel;
+mod blinded_path;
 mod bolt12;
 mod keysend_proof;
 mod mutant;
+mod onion;
+mod onion_message;
 mod operations;
 mod payer_proof;
+mod payload;
 mod simulation;
+mod trampoline;
 
 use lnconform_drafts::Rules;
 /// Every rule that the reference refuses by; what `--without` and `--shift` take.
@@ -155,7 +160,7 @@ impl Handler for Reference {
                 .chain(switched.map(|(name, _)| *name))
                 .map(str::to_owned)
                 .collect(),
-            dialects: [amp::dialects(), bolt12::dialects()].concat(),
+            dialects: [amp::dialects(), bolt12::dialects(), trampoline::dialects()].concat(),
         }
     }
 

@@ -3,15 +3,20 @@
 use crate::Outcome;
 use crate::amp;
 use crate::amp_tunnel;
+use crate::blinded_path;
 use crate::bolt12;
 use crate::keysend_proof;
+use crate::onion;
+use crate::onion_message;
 use crate::payer_proof;
+use crate::payload;
 use crate::simulation::{amp_ptlc, invoice_stack, point_lock};
+use crate::trampoline;
 use lnconform_drafts::bolt12::{merkle, offer};
 use lnconform_drafts::keys::{PublicKey, SecretKey};
 use lnconform_drafts::rules::{Rules, Violation};
 use lnconform_drafts::tlv::{self, Record};
-use lnconform_drafts::{bech32, bigsize, blinding, features, namespace, onion};
+use lnconform_drafts::{bech32, bigsize, blinding, features, namespace};
 use lnconform_protocol::OpError;
 use lnconform_protocol::params::{self, Params, ResultObject, hex};
 use serde_json::{Value, json};
@@ -127,11 +132,37 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("amp_tunnel.fraud", amp_tunnel::fraud),
     ("amp_tunnel.contradiction", amp_tunnel::contradiction),
     ("amp_tunnel.alpha", amp_tunnel::alpha),
-    ("onion.build", onion_build),
-    ("onion.peel", onion_peel),
-    ("onion.peel_route", onion_peel_route),
-    ("blinded_path.build", blinded_path_build),
-    ("blinded_path.unblind", blinded_path_unblind),
+    ("onion.build", onion::build),
+    ("onion.peel", onion::peel),
+    ("onion.peel_route", onion::peel_route),
+    ("onion.trace", onion::trace),
+    ("onion.keys", onion::keys),
+    ("onion.failure.plain", onion::failure_plain),
+    ("onion.failure.create", onion::failure_create),
+    ("onion.failure.wrap", onion::failure_wrap),
+    ("onion.failure.decode", onion::failure_decode),
+    ("onion.attribution.update", onion::attribution_update),
+    ("onion.attribution.decode", onion::attribution_decode),
+    ("payload.decode", payload::decode),
+    ("payload.refuse", payload::refuse),
+    ("payload.encode", payload::encode),
+    ("blinded_path.build", blinded_path::build),
+    ("blinded_path.trace", blinded_path::build),
+    ("blinded_path.keys", blinded_path::derive),
+    ("blinded_path.unblind", blinded_path::unblind),
+    ("blinded_path.data", blinded_path::data),
+    ("trampoline.build", trampoline::build),
+    ("trampoline.peel", trampoline::peel),
+    ("trampoline.failure.create", trampoline::failure_create),
+    ("trampoline.failure.wrap", trampoline::failure_wrap),
+    ("trampoline.failure.decode", trampoline::failure_decode),
+    ("trampoline.failure.answer", trampoline::failure_answer),
+    ("trampoline.send", trampoline::send),
+    ("trampoline.receive", trampoline::receive),
+    ("onion_message.build", onion_message::build),
+    ("onion_message.peel", onion_message::peel),
+    ("mpp.send", payload::mpp_send),
+    ("mpp.receive", payload::mpp_receive),
     ("features.decode", features_decode),
     ("simulation.point_lock.pool", point_lock::make_pool),
     ("simulation.point_lock.pool.verify", point_lock::verify_pool),
@@ -408,180 +439,6 @@ pub(crate) fn secret_key(p: Params<'_>, name: &str) -> Result<SecretKey, OpError
 pub(crate) fn public_key(p: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
     PublicKey::from_slice(&p.array::<33>(name)?)
         .map_err(|_| OpError::invalid(format!("param {name} is no point of secp256k1")))
-}
-
-/// Reads each of the `hops` and says which one is at fault.
-fn hops<T>(
-    p: Params<'_>,
-    read: impl Fn(Params<'_>) -> Result<T, OpError>,
-) -> Result<Vec<T>, OpError> {
-    p.list("hops")?
-        .iter()
-        .enumerate()
-        .map(|(at, hop)| {
-            read(Params::new(hop)).map_err(|e| OpError {
-                message: format!("hops[{at}]: {}", e.message),
-                ..e
-            })
-        })
-        .collect()
-}
-
-/// Each hop's `payload` is behind its length, as the specification's vector file has it. Params
-/// beside those of the protocol: `raw` takes payloads that do not begin with their length.
-fn onion_build(rules: &Rules, params: &Value) -> Outcome {
-    let p = Params::new(params);
-    let session_key = secret_key(p, "session_key")?;
-    let associated_data = p.maybe("associated_data", Params::hex)?.unwrap_or_default();
-    let size = match p.maybe("size", Params::u32)? {
-        // What does not fit into usize is refused as too large.
-        Some(size) => usize::try_from(size).unwrap_or(usize::MAX),
-        None => onion::PAYMENT_SIZE,
-    };
-    let raw = p.maybe("raw", Params::bool)?.unwrap_or(false);
-    let hops = hops(p, |hop| {
-        let pubkey = public_key(hop, "pubkey")?;
-        let framed = hop.hex("payload")?;
-        if !raw && !is_framed(&framed) {
-            return Err(OpError::invalid(
-                "param payload does not begin with its own length as a bigsize; \
-                 add it, or set raw to build a malformed onion",
-            ));
-        }
-        Ok(onion::Hop { pubkey, framed })
-    })?;
-    let built =
-        onion::build(rules, &session_key, &associated_data, &hops, size).map_err(onion_error)?;
-    Ok(ResultObject::new()
-        .with("onion", hex(built.packet))
-        .with("shared_secrets", hexes(&built.shared_secrets))
-        .done())
-}
-
-fn is_framed(bytes: &[u8]) -> bool {
-    bigsize::decode(&Rules::all(), bytes)
-        .is_ok_and(|(length, payload)| length == payload.len() as u64)
-}
-
-fn onion_error(error: onion::Error) -> OpError {
-    match error {
-        onion::Error::Rule(violation) => refused(violation),
-        other => OpError::invalid(other.to_string()),
-    }
-}
-
-/// Params beside those of the protocol: `size` demands a size of the hop payloads, `path_key`
-/// peels inside a blinded path. `payload` is behind its length, as the hop payload of
-/// `onion.build` is; `tlvs` is the same without it.
-fn onion_peel(rules: &Rules, params: &Value) -> Outcome {
-    let p = Params::new(params);
-    let node_secret = secret_key(p, "node_secret")?;
-    let packet = p.hex("onion")?;
-    let associated_data = p.maybe("associated_data", Params::hex)?.unwrap_or_default();
-    let size = p.maybe("size", Params::u32)?.map(|size| size as usize);
-    let path_key = p.maybe("path_key", public_key)?;
-    let context = onion::Context {
-        associated_data: &associated_data,
-        size,
-        path_key,
-    };
-    let peeled = onion::peel(rules, &node_secret, &packet, context).map_err(onion_error)?;
-    Ok(ResultObject::new()
-        .with("payload", hex(onion::frame(&peeled.payload)))
-        .with("tlvs", hex(&peeled.payload))
-        .with("shared_secret", hex(peeled.shared_secret))
-        .maybe("next_onion", peeled.next.map(hex))
-        .done())
-}
-
-/// Peels an onion hop by hop, the next onion going to the next of `node_secrets`, and answers what
-/// every hop reads: `payloads` (behind their lengths) and `shared_secrets`. The last secret must be
-/// the final hop's.
-fn onion_peel_route(rules: &Rules, params: &Value) -> Outcome {
-    let p = Params::new(params);
-    let secrets = p.list("node_secrets")?;
-    let associated_data = p.maybe("associated_data", Params::hex)?.unwrap_or_default();
-    let mut packet = Some(p.hex("onion")?);
-    let (mut payloads, mut shared_secrets) = (Vec::new(), Vec::new());
-    for (at, secret) in secrets.iter().enumerate() {
-        let one = json!({ "node_secrets": secret });
-        let node_secret = secret_key(Params::new(&one), "node_secrets")?;
-        let Some(onion) = packet.take() else {
-            return Err(OpError::invalid(format!(
-                "the route ends at hop {}, and {} node_secrets were given",
-                at - 1,
-                secrets.len()
-            )));
-        };
-        let context = onion::Context {
-            associated_data: &associated_data,
-            size: None,
-            path_key: None,
-        };
-        let peeled = onion::peel(rules, &node_secret, &onion, context).map_err(|e| OpError {
-            hop: u32::try_from(at).ok(),
-            ..onion_error(e)
-        })?;
-        payloads.push(hex(onion::frame(&peeled.payload)));
-        shared_secrets.push(hex(peeled.shared_secret));
-        packet = peeled.next;
-    }
-    if packet.is_some() {
-        return Err(OpError::invalid(
-            "the last of node_secrets is not the final hop's",
-        ));
-    }
-    Ok(ResultObject::new()
-        .with("payloads", payloads)
-        .with("shared_secrets", shared_secrets)
-        .done())
-}
-
-fn blinded_path_build(_: &Rules, params: &Value) -> Outcome {
-    let p = Params::new(params);
-    let session_key = secret_key(p, "session_key")?;
-    let hops = hops(p, |hop| {
-        Ok((public_key(hop, "pubkey")?, hop.hex("encrypted_data")?))
-    })?;
-    let built =
-        blinding::build(&session_key, &hops).map_err(|e| OpError::invalid(e.to_string()))?;
-    let mut result = path(&built.path);
-    let encoded = built
-        .path
-        .encode()
-        .map_err(|e| OpError::invalid(e.to_string()))?;
-    result["path"] = hex(encoded).into();
-    result["path_keys"] = hexes(&built.path_keys);
-    let secrets = built.path_secrets.iter().map(|s| hex(s.secret_bytes()));
-    result["path_secrets"] = secrets.collect();
-    let rhos = built.shared_secrets.iter().map(|s| hex(blinding::rho(s)));
-    result["rhos"] = rhos.collect();
-    result["shared_secrets"] = hexes(&built.shared_secrets);
-    Ok(result)
-}
-
-fn blinded_path_unblind(rules: &Rules, params: &Value) -> Outcome {
-    let p = Params::new(params);
-    let node_secret = secret_key(p, "node_secret")?;
-    // A bad point here is what the rule is about, and no ill-typed param.
-    let path_key = p.array::<33>("path_key")?;
-    let data = p
-        .maybe("encrypted_recipient_data", Params::hex)?
-        .unwrap_or_default();
-    let read = blinding::unblind(rules, &node_secret, &path_key, &data).map_err(|e| match e {
-        blinding::UnblindError::Rule(violation) => refused(violation),
-        other @ blinding::UnblindError::Key(_) => OpError::invalid(other.to_string()),
-    })?;
-    Ok(ResultObject::new()
-        .with("tlvs", hex(&read.tlvs))
-        .with("records", shown(&read.records))
-        .with("shared_secret", hex(read.shared_secret))
-        .with("blinded_secret", hex(read.blinded_secret.secret_bytes()))
-        .with("rho", hex(blinding::rho(&read.shared_secret)))
-        // What is to be sent on: the builder's override where the data holds one.
-        .with("next_path_key", hex(read.forward_path_key()))
-        .with("derived_path_key", hex(read.next_path_key))
-        .done())
 }
 
 fn features_decode(_: &Rules, params: &Value) -> Outcome {

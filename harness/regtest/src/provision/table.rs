@@ -438,6 +438,11 @@ const EMBEDDED: &[(&str, &str, &str)] = &[
     ),
     (
         "lnd-codec",
+        "payload.go",
+        include_str!("../../../adapters/lnd/codec/payload.go"),
+    ),
+    (
+        "lnd-codec",
         "params.go",
         include_str!("../../../adapters/lnd/codec/params.go"),
     ),

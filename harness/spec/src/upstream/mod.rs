@@ -10,7 +10,9 @@
 //! and no white space (for a trace, of the whole file). BOLT 1 has no vector file, its cases stand
 //! in the text: they are `upstream/bolt01/01-messaging/bigsize-decode/…`, `…/bigsize-encode/…` and
 //! `…/tlv/…/n1`, `/n2` for the namespace; the hash of a TLV case is that of its bullets as an object
-//! `{namespaces, reason, stream, valid}`.
+//! `{namespaces, reason, stream, valid}`. Of BOLT 4 the text holds one trace more,
+//! `upstream/bolt04/04-onion-routing/returning-errors/…`; the hash is that of
+//! `{failure, packet, shared_secrets}`.
 //!
 //! **Expectations** are patterns, as in a vector file: a field that is not in the pattern is not
 //! compared, `$any` stands for any value, and a string of upstream's that begins with `$` has it
@@ -21,6 +23,7 @@ mod bolt12;
 mod onion;
 mod other;
 mod payer_proof;
+mod payment;
 
 use crate::sources::Sources;
 use crate::tree::{self, File};
@@ -162,28 +165,34 @@ type Reader = fn(&mut Reading, &str) -> Result<(), String>;
 /// File name, the folder it lies in, what its cases are read with.
 const KNOWN: &[(&str, &str, Reader)] = &[
     ("01-messaging.md", "bolt01", bolt01::messaging),
+    ("04-onion-routing.md", "bolt04", payment::text),
     ("onion-test.json", "bolt04", onion::onion),
     ("route-blinding-test.json", "bolt04", onion::route_blinding),
-    ("onion-error-test.json", "bolt04", other::onion_error),
+    ("onion-error-test.json", "bolt04", payment::onion_error),
     (
         "blinded-payment-onion-test.json",
         "bolt04",
-        other::blinded_payment,
+        payment::blinded_payment,
     ),
     (
         "blinded-onion-message-onion-test.json",
         "bolt04",
-        other::onion_message,
+        payment::onion_message,
     ),
     (
         "trampoline-payment-onion-test.json",
         "bolt04",
-        other::trampoline,
+        payment::trampoline,
     ),
     (
         "trampoline-to-blinded-path-payment-onion-test.json",
         "bolt04",
-        other::trampoline_to_blinded,
+        payment::trampoline_to_blinded,
+    ),
+    (
+        "trampoline-onion-error-test.json",
+        "bolt04",
+        payment::trampoline_error,
     ),
     ("extended-queries.json", "bolt07", other::extended_queries),
     ("offers-test.json", "bolt12", bolt12::offers),
@@ -351,7 +360,18 @@ fn read(dir: &Path) -> Result<Vec<Outcome>, Diagnostic> {
 fn lies_at(file: &File, folder: &str, name: &str) -> bool {
     let mut parts = file.below.rsplit('/');
     parts.next() == Some(name)
-        && (name.ends_with(".md") || parts.next().is_none_or(|parent| parent == folder))
+        && if name.ends_with(".md") {
+            // A pull request's whole text is no vector file of its own; its JSON files are.
+            !file.below.split('/').any(is_pull)
+        } else {
+            parts.next().is_none_or(|parent| parent == folder)
+        }
+}
+
+/// `pr-836`.
+fn is_pull(part: &str) -> bool {
+    part.strip_prefix("pr-")
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn read_file(
@@ -361,10 +381,7 @@ fn read_file(
     folder: &str,
     text: &str,
 ) -> (Vec<UpstreamCase>, Option<String>) {
-    let pull = below.split('/').find(|p| {
-        p.strip_prefix("pr-")
-            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    });
+    let pull = below.split('/').find(|part| is_pull(part));
     let mut reading = Reading {
         prefix: id.to_owned(),
         file: below.to_owned(),

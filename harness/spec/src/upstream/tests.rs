@@ -459,6 +459,82 @@ fn every_requirement_named_here_has_an_entry() {
     }
 }
 
+const FAILURE: &str = r#"{
+    "comment": "a failure",
+    "generate": {"failure_message": "2002", "hops": [
+        {"hop_shared_secret": "aa", "ammag_key": "a0"},
+        {"hop_shared_secret": "bb", "ammag_key": "b0", "um_key": "b1", "payload": "00022002"}]},
+    "errorpacket": "ff"
+}"#;
+
+#[test]
+fn a_failure_gives_a_check_for_every_value() {
+    let (cases, fault) = read_with(payment::onion_error, FAILURE);
+    assert_eq!(fault, None);
+    let step = |name: &str| {
+        let found = cases.iter().find(|case| case.id.ends_with(name));
+        found.unwrap_or_else(|| panic!("{name}"))
+    };
+    assert_eq!(
+        step("/um").expect,
+        UpstreamExpect::Result(serde_json::json!({"um": "b1"}))
+    );
+    assert_eq!(step("/ammag-0").input["shared_secret"], "aa");
+    assert_eq!(
+        step("/decode-hop").expect,
+        UpstreamExpect::Result(serde_json::json!({"hop": 1}))
+    );
+    assert_eq!(step("/decode-code").input["packet"], "ff");
+    assert_eq!(step("/plain").operation, "onion.failure.plain");
+    assert_eq!(cases.len(), 7);
+}
+
+/// A trace in the text: two nodes, of which the second fails.
+fn trace(times: &str) -> String {
+    let plain = format!("{}0002200200ff{}", "00".repeat(32), "00".repeat(255));
+    format!(
+        "# Text\n\n# Test Vector\n\n## Returning Errors\n\n{times}\n\
+         \tencoded_failure_message = 2002\n\tshared_secret = bb\n\traw_error_packet = {plain}\n\
+         \tshared_secret = bb\n\tammag_key = b0\n\terror packet for node 1: 01\n\
+         \tattribution data for node 1: 11\n\tshared_secret = aa\n\tammag_key = a0\n\
+         \terror packet for node 0: 02\n\tattribution data for node 0: 12\n\n\
+         ## Returning success\n\nattribution data for node 1:\n21\n\n\
+         attribution data for node 0:\n22\n"
+    )
+}
+
+#[test]
+fn the_traces_in_the_text_of_bolt_4_are_read() {
+    let text = trace("\thtlc_hold_time[0] = 5\n\thtlc_hold_time[1] = 6\n");
+    let (cases, fault) = read_with(payment::text, &text);
+    assert_eq!(fault, None);
+    let step = |name: &str| {
+        let found = cases.iter().find(|case| case.id.ends_with(name));
+        found.unwrap_or_else(|| panic!("{name}"))
+    };
+    // The times stand in the order in which the failure is met.
+    assert_eq!(step("/attribution-1").input["hold_time"], 5);
+    assert_eq!(step("/packet-1").input["pad_to"], 257);
+    assert_eq!(step("/attribution-0").input["attribution_data"], "11");
+    assert_eq!(
+        step("/success-attribution-0").input["attribution_data"],
+        "21"
+    );
+    assert_eq!(
+        step("/decode-hold-times").expect,
+        UpstreamExpect::Result(serde_json::json!({"hold_times": [6, 5], "hop": 1}))
+    );
+    // An older text has no times, and so no attribution data is asked for.
+    let (cases, fault) = read_with(payment::text, &trace(""));
+    assert_eq!(fault, None);
+    assert!(
+        cases
+            .iter()
+            .all(|case| case.input.get("hold_time").is_none())
+    );
+    assert!(cases.iter().any(|case| case.id.ends_with("/packet-0")));
+}
+
 /// Against the files themselves, where a folder of them is at hand.
 #[test]
 fn the_files_of_upstream_are_read_whole() {
@@ -489,7 +565,10 @@ fn the_files_of_upstream_are_read_whole() {
     }
     for file in [
         "bolt01/01-messaging",
+        "bolt04/04-onion-routing",
         "bolt04/onion-test",
+        "bolt04/onion-error-test",
+        "bolt04/blinded-payment-onion-test",
         "bolt04/route-blinding-test",
         "bolt12/offers-test",
         "bolt12/format-string-test",
