@@ -227,9 +227,12 @@ fn upstreams_own_files_are_audited_in_seconds() {
 }
 
 /// Rules that no vector isolates: whatever breaks them breaks another one too.
-const NEVER_ALONE: [&str; 3] = [
+const NEVER_ALONE: [&str; 6] = [
     "amp-tunnel/settle/entry-known",
     "amp-tunnel/settle/tunnel-held",
+    "bolt04/onion/fits",
+    "bolt04/onion/next-hmac-remaining",
+    "bolt04/onion/payload-remaining",
     "payer-proof/reader/omitted-proof-type",
 ];
 
@@ -336,6 +339,20 @@ const NOT_ISOLATED: &[(&str, &[&str])] = &[
             "payer-proof/omitted/proof-type-999999999",
             "payer-proof/omitted/signature-type-1000",
             "payer-proof/omitted/too-high-4000000000",
+        ],
+    ),
+    (
+        "a packet has just the room that its size gives it: whoever skips the check has nowhere to go on",
+        &["onion/build/too-full"],
+    ),
+    (
+        "an onion that is cut has no whole HMAC, payload or HMAC of the next hop behind the place of the cut",
+        &[
+            "onion/peel/65-bytes",
+            "onion/peel/66-bytes",
+            "onion/peel/next-hmac-cut",
+            "onion/peel/payload-beyond-the-end",
+            "onion/peel/payload-to-the-end",
         ],
     ),
 ];
