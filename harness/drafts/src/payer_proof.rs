@@ -122,16 +122,11 @@ pub fn disclose(
     let wrong = |id, how| rules.mistaken(id, how);
     // Payer proofs, writer: a marker is one more than the type or the marker before it.
     let marker = |last: u64, behind_included: bool, first: bool| {
-        let more =
-            if first && !behind_included && wrong(rules::PROOF_WRITER_MARKER_FIRST, "begins-at-2")
-                || !first
-                    && !behind_included
-                    && wrong(rules::PROOF_WRITER_MARKER_AFTER_MARKER, "two-more")
-            {
-                1
-            } else {
-                0
-            };
+        let mistake = match first {
+            true => wrong(rules::PROOF_WRITER_MARKER_FIRST, "begins-at-2"),
+            false => wrong(rules::PROOF_WRITER_MARKER_AFTER_MARKER, "two-more"),
+        };
+        let more = u64::from(mistake && !behind_included);
         let no_jump = wrong(rules::PROOF_WRITER_MARKER_JUMP, "no-jump")
             || behind_included && wrong(rules::PROOF_WRITER_MARKER_JUMP, "no-jump-behind-included");
         match no_jump {
