@@ -35,6 +35,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Show what appeared, disappeared or changed between two result files
     Diff(DiffArgs),
+    /// Put the result files of shards into one, and somebody else's beside them
+    Merge(MergeArgs),
     /// Catalogues against texts, runs and upstream's vector files
     Spec {
         #[command(subcommand)]
@@ -310,6 +312,25 @@ pub struct DiffArgs {
     /// Exit code 1 where the later one has failures that the earlier one had not
     #[arg(long, value_name = "WHAT", value_parser = ["new"])]
     pub fail_on: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Result files of one run: its shards, each run with the same seed
+    #[arg(required = true)]
+    pub results: Vec<PathBuf>,
+    /// A result file that somebody else made; its implementations stand apart, marked as
+    /// self-reported, and its failures change no exit code
+    #[arg(long, value_name = "FILE")]
+    pub self_reported: Vec<PathBuf>,
+    /// Where the whole goes
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = ".lnconform/merged.jsonl"
+    )]
+    pub output: PathBuf,
 }
 
 #[derive(Clone, Debug, Subcommand)]

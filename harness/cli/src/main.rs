@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         },
         Command::Report(args) => commands::report::report(&args),
         Command::Diff(args) => commands::report::diff(&args),
+        Command::Merge(args) => commands::merge::merge(&args),
         Command::Spec { command } => match &command {
             SpecCommand::Coverage {
                 results,

@@ -212,10 +212,12 @@ impl Differences {
             .push((who.to_owned(), value));
     }
 
-    /// Groups of implementations with the same answer, for each case with more than one group.
+    /// Groups of implementations with the same answer, for each case with more than one group. In
+    /// the order of the names: who answered first is chance.
     pub fn groups(self) -> Vec<(usize, Vec<DisagreementGroup>)> {
         let mut found = Vec::new();
-        for (case, answers) in self.0 {
+        for (case, mut answers) in self.0 {
+            answers.sort_by(|(a, _), (b, _)| a.cmp(b));
             let mut groups: Vec<DisagreementGroup> = Vec::new();
             for (who, value) in answers {
                 match groups.iter_mut().find(|g| g.value == value) {

@@ -11,6 +11,7 @@ pub mod groups;
 pub mod judge;
 pub mod ledger;
 pub mod lnurl;
+pub mod merge;
 pub mod mutants;
 pub mod plan;
 pub mod record;

@@ -59,6 +59,23 @@ pub struct Run {
     /// did not produce says nothing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub filtered: bool,
+    /// Which part of a run this is, where `--shard` made it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+}
+
+/// A part of a run.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Shard {
+    /// Which part, from 1.
+    pub part: u32,
+    /// Of how many.
+    pub of: u32,
+    /// Something else narrowed the run as well.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub filtered: bool,
 }
 
 /// One implementation in a run's header.
@@ -73,6 +90,9 @@ pub struct RunImplementation {
     /// Why not, with the command that installs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// In merged results: somebody else ran it, and this is what their file says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_reported: Option<String>,
 }
 
 /// The two lanes.

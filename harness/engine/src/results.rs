@@ -698,6 +698,7 @@ pub(crate) mod tests {
             version: "0.19.3-beta".into(),
             available: true,
             reason: None,
+            self_reported: None,
         };
         Run {
             format: FORMAT,
@@ -711,6 +712,7 @@ pub(crate) mod tests {
             started: "2026-11-25T12:00:00Z".into(),
             command: vec!["lnconform".into(), "run".into()],
             filtered: false,
+            shard: None,
         }
     }
 

@@ -172,6 +172,7 @@ pub fn header_implementations(participants: &[Participant]) -> Vec<RunImplementa
             version: p.version.clone(),
             available: p.unavailable.is_none(),
             reason: p.unavailable.clone(),
+            self_reported: None,
         })
         .collect()
 }

@@ -179,6 +179,7 @@ fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
         started: String::new(),
         command: vec![],
         filtered: false,
+        shard: None,
     };
     let mut seen = Seen::default();
     let bitcoind = bitcoind();

@@ -43,6 +43,7 @@ fn implementation(name: &str, version: &str, reason: Option<&str>) -> RunImpleme
         version: version.into(),
         available: reason.is_none(),
         reason: reason.map(str::to_owned),
+        self_reported: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn head(implementations: Vec<RunImplementation>) -> Record {
         started: "2026-11-25T12:00:00Z".into(),
         command: vec!["lnconform".into(), "run".into()],
         filtered: false,
+        shard: None,
     })
 }
 

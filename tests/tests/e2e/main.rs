@@ -11,6 +11,7 @@ mod escaping;
 mod exit_codes;
 mod faulty;
 mod fuzz;
+mod merge;
 mod selection;
 mod snapshots;
 mod upstream;

@@ -9,6 +9,7 @@ pub mod fill;
 pub mod fuzz;
 pub mod init;
 pub mod list;
+pub mod merge;
 pub mod mutants;
 pub mod provision;
 pub mod report;

@@ -1,6 +1,6 @@
 //! `run`: everything wired together.
 
-use crate::args::{LaneArg, RunArgs, TextOrJson};
+use crate::args::{LaneArg, RunArgs, Select, TextOrJson};
 use crate::commands::{list, provision as installing, report::Screen};
 use crate::config::Config;
 use crate::failure::{Done, Failure, note};
@@ -10,7 +10,7 @@ use lnconform_adapters::Limits;
 use lnconform_adapters::registry::resolve;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
-use lnconform_engine::record::{Record, Run, Summary};
+use lnconform_engine::record::{Record, Run, Shard, Summary};
 use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
 use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
 use lnconform_engine::snapshot::SnapshotStore;
@@ -101,6 +101,14 @@ pub fn run(args: &RunArgs) -> Done {
         started: jiff::Timestamp::now().to_string(),
         command: std::env::args().collect(),
         filtered: !unfiltered(&select),
+        shard: selection.shard.map(|(part, of)| Shard {
+            part,
+            of,
+            filtered: !unfiltered(&Select {
+                shard: None,
+                ..select.clone()
+            }),
+        }),
     };
     let specs = world.catalogue.specs();
     let keywords = Keywords(&world.catalogue);
