@@ -35,6 +35,7 @@ pub const CODEC: &[&str] = &[
     "amp_tunnel.verify",
     "onion.build",
     "onion.peel",
+    "onion.process",
     "onion.failure.create",
     "onion.failure.wrap",
     "onion.failure.decode",

@@ -1,5 +1,6 @@
 //! What one operation costs each implementation, side by side: BOLT 12 strings and streams decoded,
-//! signatures over Merkle roots verified, payer proofs verified.
+//! signatures over Merkle roots verified, payer proofs verified; onions built, peeled, and read with
+//! their payload.
 //!
 //! Each implementation answers in its adapter process, as in a run, and the requests are the inputs
 //! of vectors of this repository, so that any implementation with a codec adapter can be put here. A
@@ -16,9 +17,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What is put side by side. All have an adapter for the codec lane.
-const IMPLEMENTATIONS: [&str; 3] = ["reference", "ldk-0.2", "ldk-0.3"];
+const IMPLEMENTATIONS: [&str; 6] = ["reference", "ldk-0.2", "ldk-0.3", "lnd", "electrum", "kmp"];
 /// The vectors whose inputs are asked. Each expects a result, so that the whole of the work is done.
-const VECTORS: [&str; 7] = [
+const VECTORS: [&str; 13] = [
     "bolt01/bigsize/decode-0",
     "bolt12/offer/chains",
     "bolt12/invoice-request/minimal",
@@ -26,6 +27,12 @@ const VECTORS: [&str; 7] = [
     "bolt12/invoice/two-paths",
     "bolt12/signature/verify",
     "payer-proof/verify/amount-shown",
+    "onion/build/route",
+    "onion/peel/intermediate",
+    "onion/process/intermediate",
+    "onion/payload/intermediate-alone",
+    "onion/message/build",
+    "onion/message/forward",
 ];
 /// Requests of a round, and rounds. The first round warms up (a JVM above all) and is not counted.
 const ROUND: usize = 2_000;

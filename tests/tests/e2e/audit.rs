@@ -263,6 +263,14 @@ const NOT_ISOLATED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "what another key opens is no payload, and a payload of no bytes has no fields",
+        &[
+            "onion/process/blinded-other-path-key",
+            "onion/process/key-off-curve",
+            "onion/process/length-0",
+        ],
+    ),
+    (
         "a record with a byte more than the others has another length as well",
         &["amp-tunnel/accept/request-other-bytes"],
     ),

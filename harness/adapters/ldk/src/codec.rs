@@ -28,7 +28,7 @@ use super::lightning::offers::parse::{Bolt12ParseError, Bolt12SemanticError};
 use super::lightning::offers::refund::Refund;
 use super::lightning::offers::static_invoice::StaticInvoice;
 use super::lightning::util::ser::{BigSize, FixedLengthReader, Readable, Writeable};
-use super::{MORE, NAME, VERSION, held_htlc_paths, lightning, more};
+use super::{MORE, NAME, VERSION, held_htlc_paths, lightning, more, onion};
 use lnconform_protocol::outcome::{Fail, Outcome, answer};
 use lnconform_protocol::params::{Params, ResultObject, hex, records};
 use lnconform_protocol::{Answer, Handler, Hello, Implementation, OpError, PROTOCOL};
@@ -67,7 +67,12 @@ impl Handler for Codec {
                 source: "https://github.com/lightningdevkit/rust-lightning".into(),
             },
             protocol: PROTOCOL,
-            operations: OPERATIONS.iter().chain(MORE).map(|&op| op.into()).collect(),
+            operations: OPERATIONS
+                .iter()
+                .chain(&onion::OPERATIONS)
+                .chain(MORE)
+                .map(|&op| op.into())
+                .collect(),
             dialects: vec!["async/ldk".into()],
         }
     }
@@ -100,7 +105,8 @@ fn call(op: &str, params: Params<'_>) -> Outcome {
         )),
         "bolt12.sign" => sign(params),
         "bolt12.verify" => verify(params),
-        _ => more(op, params)
+        _ => onion::call(op, params)
+            .or_else(|| more(op, params))
             .unwrap_or_else(|| Err(Fail::Unsupported(format!("{NAME} has no operation {op}")))),
     }
 }
@@ -140,7 +146,7 @@ fn bigsize_encode(params: Params<'_>) -> Outcome {
     Ok(json!({"bytes": hex(BigSize(params.u64("value")?).encode())}))
 }
 
-type Records = Vec<(u64, Vec<u8>)>;
+pub(super) type Records = Vec<(u64, Vec<u8>)>;
 
 /// Splits a stream with LDK's reader. What it rejects (order, duplicates, lengths, even types that
 /// `knows` does not know) is its own doing; only what is kept of each record is ours.
@@ -171,6 +177,11 @@ fn read_records(stream: &[u8], knows: impl Fn(u64) -> bool) -> Result<Records, D
     let rewind = |_: &mut &[u8], _: usize| {};
     lightning::_decode_tlv_stream_range!(stream, .., rewind, {}, keep);
     Ok(found)
+}
+
+/// Records of a stream in order, whatever their types; `None` where it is no stream.
+pub(super) fn records_of_stream(stream: &[u8]) -> Option<Records> {
+    read_records(stream, |_| true).ok()
 }
 
 /// Records of a message that LDK has accepted.
@@ -450,13 +461,12 @@ fn path(node: &IntroductionNode, path_key: PublicKey, hops: &[BlindedHop]) -> Va
     json!({"first_node_id": first, "first_path_key": path_key.to_string(), "hops": hops})
 }
 
+pub(super) fn message_path(p: &BlindedMessagePath) -> Value {
+    path(p.introduction_node(), p.blinding_point(), p.blinded_hops())
+}
+
 fn message_paths(paths: &[BlindedMessagePath]) -> Option<Vec<Value>> {
-    (!paths.is_empty()).then(|| {
-        paths
-            .iter()
-            .map(|p| path(p.introduction_node(), p.blinding_point(), p.blinded_hops()))
-            .collect()
-    })
+    (!paths.is_empty()).then(|| paths.iter().map(message_path).collect())
 }
 
 fn payment_paths(paths: &[BlindedPaymentPath]) -> Vec<Value> {
@@ -1025,7 +1035,7 @@ mod tests {
             assert!(e.message.contains("is missing"), "{op}: {e:?}");
         }
         assert!(matches!(
-            ask("onion.build", json!({})),
+            ask("onion.peel", json!({})),
             Answer::Unsupported(_)
         ));
     }

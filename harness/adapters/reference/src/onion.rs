@@ -2,7 +2,9 @@
 
 use crate::Outcome;
 use crate::operations::{hexes, public_key, refused, secret_key};
+use crate::payload;
 use lnconform_drafts::failure::{self, ATTRIBUTION, Attribution, Decoded};
+use lnconform_drafts::payload::Position;
 use lnconform_drafts::rules::Rules;
 use lnconform_drafts::{bigsize, onion};
 use lnconform_protocol::OpError;
@@ -136,6 +138,29 @@ pub(crate) fn peel(rules: &Rules, params: &Value) -> Outcome {
     Ok(ResultObject::new()
         .with("payload", hex(onion::frame(&peeled.payload)))
         .with("tlvs", hex(&peeled.payload))
+        .with("shared_secret", hex(peeled.shared_secret))
+        .maybe("next_onion", peeled.next.map(hex))
+        .done())
+}
+
+/// What a node does with the onion of an HTLC: it peels a layer, as `onion.peel`, and reads the
+/// payload with what it knows, as `payload.decode`; `next_onion` says whether it is the last hop.
+pub(crate) fn process(rules: &Rules, params: &Value) -> Outcome {
+    let p = Params::new(params);
+    let node_secret = secret_key(p, "node_secret")?;
+    let packet = p.hex("onion")?;
+    let associated_data = associated_data(p)?;
+    let context = onion::Context {
+        associated_data: &associated_data,
+        size: Some(onion::PAYMENT_SIZE),
+        path_key: p.maybe("path_key", public_key)?,
+    };
+    let peeled = onion::peel(rules, &node_secret, &packet, context).map_err(error)?;
+    let position = Position {
+        last: peeled.next.is_none(),
+        trampoline: false,
+    };
+    Ok(payload::read(rules, p, &peeled.payload, position)?
         .with("shared_secret", hex(peeled.shared_secret))
         .maybe("next_onion", peeled.next.map(hex))
         .done())

@@ -135,6 +135,7 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("onion.build", onion::build),
     ("onion.peel", onion::peel),
     ("onion.peel_route", onion::peel_route),
+    ("onion.process", onion::process),
     ("onion.trace", onion::trace),
     ("onion.keys", onion::keys),
     ("onion.failure.plain", onion::failure_plain),

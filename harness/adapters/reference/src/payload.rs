@@ -105,6 +105,16 @@ pub(crate) fn decode(rules: &Rules, params: &Value) -> Outcome {
     let p = Params::new(params);
     let position = position(p)?;
     let stream = unframed(p, "payload")?;
+    Ok(read(rules, p, &stream, position)?.done())
+}
+
+/// Reads a payload with what the params say that the node knows.
+pub(crate) fn read(
+    rules: &Rules,
+    p: Params<'_>,
+    stream: &[u8],
+    position: Position,
+) -> Result<ResultObject, OpError> {
     let secret = p.maybe("node_secret", |p, name| secret_key(p, name))?;
     let data = p.maybe("encrypted_data", Params::hex)?;
     let channels = maybe_numbers(p, "channels")?;
@@ -142,8 +152,8 @@ pub(crate) fn decode(rules: &Rules, params: &Value) -> Outcome {
         dialect: dialect(p)?,
         outer,
     };
-    let read = payload::read(rules, &stream, position, &context).map_err(payload_error)?;
-    Ok(shown_payload(&read, position).done())
+    let read = payload::read(rules, stream, position, &context).map_err(payload_error)?;
+    Ok(shown_payload(&read, position))
 }
 
 /// What a node answers to a payload that `payload.decode` refuses: the failure's `code`, its `data`

@@ -192,6 +192,39 @@ fn an_onion_is_built_and_peeled() {
 }
 
 #[test]
+fn an_onion_is_processed_with_the_htlc_it_came_in() {
+    let hops = json!([
+        {"pubkey": key(1), "payload": "12020203e8040203200608000000000000000a"},
+        {"pubkey": key(2), "payload": format!("2c020203e8040203200822{}03e8", "2a".repeat(32))},
+    ]);
+    let built = ok(
+        "onion.build",
+        json!({"session_key": "09".repeat(32), "associated_data": "aa", "hops": hops}),
+    );
+    let params = |secret: &str, onion: &Value| {
+        json!({
+            "node_secret": secret.repeat(32), "onion": onion, "associated_data": "aa",
+            "amount_msat": "1000", "cltv_expiry": 800,
+        })
+    };
+    let first = ok("onion.process", params("01", &built["onion"]));
+    assert_eq!(first["short_channel_id"], "10");
+    assert_eq!(first["shared_secret"], built["shared_secrets"][0]);
+    let second = ok("onion.process", params("02", &first["next_onion"]));
+    assert_eq!(second["total_msat"], "1000");
+    assert!(second.get("next_onion").is_none());
+
+    // The HTLC brings too little, and the onion is another one's.
+    let all = Reference::default();
+    let mut less = params("02", &first["next_onion"]);
+    less["amount_msat"] = json!("999");
+    let error = refused(&all, "onion.process", less);
+    assert_eq!(error.code, Some(19), "{error:?}");
+    let error = refused(&all, "onion.process", params("03", &built["onion"]));
+    assert_eq!(error.rule.as_deref(), Some(rules::ONION_HMAC));
+}
+
+#[test]
 fn a_blinded_path_is_built_and_read() {
     let hops = json!([{"pubkey": key(1), "encrypted_data": "060109"}]);
     let built = ok(
