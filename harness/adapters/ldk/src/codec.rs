@@ -450,7 +450,7 @@ fn path(node: &IntroductionNode, path_key: PublicKey, hops: &[BlindedHop]) -> Va
     json!({"first_node_id": first, "first_path_key": path_key.to_string(), "hops": hops})
 }
 
-fn message_paths(paths: &[BlindedMessagePath]) -> Option<Vec<Value>> {
+pub(super) fn message_paths(paths: &[BlindedMessagePath]) -> Option<Vec<Value>> {
     (!paths.is_empty()).then(|| {
         paths
             .iter()
