@@ -18,7 +18,7 @@ from common import Params, Refused, Unsupported
 PROTOCOL = 1
 SOURCE = "https://github.com/spesmilo/electrum"
 # What the node's payments speak, and where the node takes its chain from.
-DIALECTS = ["trampoline/acinq-legacy", "chain/electrum"]
+DIALECTS = ["trampoline/electrum", "trampoline/acinq-legacy", "chain/electrum"]
 
 
 class Codec:

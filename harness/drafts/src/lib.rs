@@ -7,6 +7,7 @@
 pub mod amp;
 pub mod amp_ptlc;
 pub mod amp_tunnel;
+pub mod async_payments;
 pub mod bech32;
 pub mod bigsize;
 pub mod blinding;

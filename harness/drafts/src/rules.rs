@@ -1002,6 +1002,51 @@ table! {
     TRAMPOLINE_FINAL_TOTAL = "trampoline/receiver/final-total", Bounded;
     /// Pull request 836, receiver: the outer amount is no lower than the inner one, with one part.
     TRAMPOLINE_FINAL_AMOUNT = "trampoline/receiver/final-amount", Bounded;
+
+    /// Pull request 1149, `update_add_htlc`, sender: held only for a receiver that is expected to be offline.
+    PR_1149_HOLD_RECEIVER_OFFLINE = "pr-1149/bolt02/hold/receiver-offline", Contextual;
+    /// Pull request 1149, `update_add_htlc`, sender: held only by a sender that will be offline itself.
+    PR_1149_HOLD_SENDER_OFFLINE = "pr-1149/bolt02/hold/sender-offline", Contextual;
+    /// Pull request 1149, `revoke_and_ack`, sender: a path at least for the message that releases a held HTLC.
+    PR_1149_REVOKE_RELEASE_PATHS = "pr-1149/bolt02/revoke/release-paths", Bounded;
+    /// Pull request 1149, `revoke_and_ack`, receiver: the recipient is told with `held_htlc_available`.
+    PR_1149_AVAILABLE_MESSAGE = "pr-1149/bolt02/available/message";
+    /// Pull request 1149, `revoke_and_ack`, receiver: each message has a reply path of its own to the holder.
+    PR_1149_AVAILABLE_REPLY_PATH_UNIQUE = "pr-1149/bolt02/available/reply-path-unique";
+    /// Pull request 1149, `revoke_and_ack`, receiver: two messages at least over different paths.
+    PR_1149_AVAILABLE_TWO_PATHS = "pr-1149/bolt02/available/two-paths", Bounded;
+    /// Pull request 1149, payload, writer: a preimage of its own for each payment to a static invoice.
+    PR_1149_PAYLOAD_PREIMAGE = "pr-1149/bolt04/static-invoice/preimage";
+    /// Pull request 1149, payload, writer: the HTLC is locked to that preimage's hash.
+    PR_1149_PAYLOAD_PAYMENT_HASH = "pr-1149/bolt04/static-invoice/payment-hash";
+    /// Pull request 1149, payload, writer: the invoice request goes along.
+    PR_1149_PAYLOAD_INVOICE_REQUEST = "pr-1149/bolt04/static-invoice/invoice-request";
+    /// Pull request 1149, payload, writer: no preimage where the invoice is no static one.
+    PR_1149_PAYLOAD_NO_PREIMAGE = "pr-1149/bolt04/static-invoice/no-preimage";
+    /// bLIP 66, `offer_paths_request`, sender: there is a reply path.
+    BLIP_66_REQUEST_REPLY_PATH = "blip-0066/offer-paths-request/reply-path";
+    /// bLIP 66, `offer_paths_request`, recipient: it came over a path that the server made for it.
+    BLIP_66_REQUEST_AUTHENTICATE = "blip-0066/offer-paths-request/authenticate", Contextual;
+    /// bLIP 66, `offer_paths`, sender: a path at least.
+    BLIP_66_PATHS_PATHS = "blip-0066/offer-paths/paths", Bounded;
+    /// bLIP 66, `offer_paths`, sender: there is a reply path.
+    BLIP_66_PATHS_REPLY_PATH = "blip-0066/offer-paths/reply-path";
+    /// bLIP 66, `offer_paths`, recipient: it came over a path that the receiver made for it.
+    BLIP_66_PATHS_AUTHENTICATE = "blip-0066/offer-paths/authenticate", Contextual;
+    /// bLIP 66, `offer_paths`, recipient: the paths last long enough.
+    BLIP_66_PATHS_CHECK_EXPIRY = "blip-0066/offer-paths/check-expiry", Contextual, Bounded;
+    /// bLIP 66, `serve_static_invoice`, sender: the offer has paths of `offer_paths`.
+    BLIP_66_SERVE_OFFER_PATHS = "blip-0066/serve-static-invoice/offer-paths";
+    /// bLIP 66, `serve_static_invoice`, sender: there is a path for invoice requests.
+    BLIP_66_SERVE_FORWARD_PATH = "blip-0066/serve-static-invoice/forward-path";
+    /// bLIP 66, `serve_static_invoice`, sender: there is a reply path.
+    BLIP_66_SERVE_REPLY_PATH = "blip-0066/serve-static-invoice/reply-path";
+    /// bLIP 66, `serve_static_invoice`, recipient: it came over a path that the server made for it.
+    BLIP_66_SERVE_AUTHENTICATE = "blip-0066/serve-static-invoice/authenticate", Contextual;
+    /// bLIP 66, `serve_static_invoice`, recipient: a client has no more invoices than the server allows.
+    BLIP_66_SERVE_LIMIT = "blip-0066/serve-static-invoice/limit", Contextual, Bounded;
+    /// bLIP 66, `static_invoice_persisted`, recipient: it came over a path that the receiver made for it.
+    BLIP_66_PERSISTED_AUTHENTICATE = "blip-0066/static-invoice-persisted/authenticate", Contextual;
 }
 
 /// A value that a text fixes, such as a hash or an order, and the ways in which a mutant of the
@@ -1093,6 +1138,44 @@ values! {
         "hashed-once", "upper-case";
     /// Keysend proof: what a claim signs.
     KSP_DERIVED_CLAIM = "keysend-proof/derivation/claim": "challenge-first";
+
+    /// Pull request 1149, `update_add_htlc`, receiver: a held HTLC waits for the message that releases it.
+    PR_1149_HOLD_WAIT = "pr-1149/bolt02/hold/wait": "at-once", "any-path";
+    /// Pull request 1149, `update_add_htlc`, receiver: a released HTLC is as any other.
+    PR_1149_HOLD_RELEASE = "pr-1149/bolt02/hold/release": "early-one-lost", "stays", "twice";
+    /// Pull request 1149, `revoke_and_ack`: the release path tells its maker which HTLC it is for.
+    PR_1149_AVAILABLE_REPLY_PATH_CONTEXT = "pr-1149/bolt02/available/reply-path-context":
+        "htlc-left-out";
+    /// Pull request 1149, payload, reader: the HTLC is claimed with the preimage that came with it.
+    PR_1149_PAYLOAD_CLAIM = "pr-1149/bolt04/static-invoice/claim": "own-preimage";
+    /// bLIP 66, `offer_paths_request`, recipient: it is answered.
+    BLIP_66_REQUEST_RESPOND = "blip-0066/offer-paths-request/respond": "no-answer";
+    /// bLIP 66, `offer_paths`, sender: a path tells the server which invoice is asked for.
+    BLIP_66_PATHS_IDENTIFY = "blip-0066/offer-paths/identify":
+        "slot-left-out", "recipient-left-out";
+    /// bLIP 66, `offer_paths`, sender: the reply path tells the server which invoice comes over it.
+    BLIP_66_PATHS_REPLY_PATH_AGAIN = "blip-0066/offer-paths/reply-path-again":
+        "slot-left-out", "recipient-left-out";
+    /// bLIP 66, `offer_paths`, recipient: it is answered.
+    BLIP_66_PATHS_RESPOND = "blip-0066/offer-paths/respond": "no-answer";
+    /// bLIP 66, `offer_paths`, recipient: the reply path is kept.
+    BLIP_66_PATHS_KEEP_REPLY_PATH = "blip-0066/offer-paths/keep-reply-path": "forgotten";
+    /// bLIP 66, `serve_static_invoice`, recipient: a new invoice takes the place of the old one.
+    BLIP_66_SERVE_REPLACE = "blip-0066/serve-static-invoice/replace": "old-one-served";
+    /// bLIP 66, `serve_static_invoice`, recipient: invoice and path are stored, then confirmed.
+    BLIP_66_SERVE_PERSIST = "blip-0066/serve-static-invoice/persist":
+        "not-stored", "path-forgotten", "no-answer";
+    /// bLIP 66, `static_invoice_persisted`, sender: nothing is confirmed that is not stored.
+    BLIP_66_PERSISTED_WAIT = "blip-0066/static-invoice-persisted/wait": "before-it-is-stored";
+    /// bLIP 66, `static_invoice_persisted`, recipient: the offer is ready.
+    BLIP_66_PERSISTED_READY = "blip-0066/static-invoice-persisted/ready": "not-ready";
+    /// bLIP 66, `static_invoice_persisted`, recipient: the invoice is made anew from time to time.
+    BLIP_66_PERSISTED_UPDATE = "blip-0066/static-invoice-persisted/update":
+        "never", "by-time-alone", "after-changes-alone";
+    /// bLIP 66, static invoice server: a request is answered with the invoice that it is for.
+    BLIP_66_SERVER_REPLY = "blip-0066/server/reply": "no-reply", "first-invoice";
+    /// bLIP 66, static invoice server: the request goes on to the receiver as well.
+    BLIP_66_SERVER_FORWARD = "blip-0066/server/forward": "not-forwarded";
 }
 
 /// The entry of a rule; `None` when the reference has no rule of that id.

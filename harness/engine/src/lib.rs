@@ -5,6 +5,7 @@ pub mod audit;
 pub mod baseline;
 pub mod cluster;
 pub mod codec;
+pub mod dialects;
 pub mod filter;
 pub mod fuzz;
 pub mod groups;

@@ -4,7 +4,7 @@
 //! Records are passed on one by one, so that memory grows with the number of checks alone (their
 //! names are kept, to notice a check that comes twice).
 
-use crate::record::{Record, Run, RunImplementation, Shard, Summary};
+use crate::record::{Dialect, Record, Run, RunImplementation, Shard, Summary};
 use crate::results::{Actor, Counters, ResultWriter, ResultsError, Sink, visit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -113,12 +113,18 @@ pub fn merge(parts: &[Part], sink: &mut dyn Sink) -> Result<Merged, MergeError> 
     sink.record(&Record::Run(head(&opened, &ours)));
 
     let mut counters = Counters::default();
+    let mut dialects: Vec<Dialect> = Vec::new();
     let mut seen: HashMap<(String, Actor, u32), usize> = HashMap::new();
     for (index, part) in opened.iter().enumerate() {
         let mut twice = None;
         visit(&part.part.path, |record| {
             if twice.is_some() {
                 return;
+            }
+            if let Record::Dialect(dialect) = &record
+                && !part.part.self_reported
+            {
+                add(&mut dialects, dialect);
             }
             let Some(record) = renamed(record, index, part.part.self_reported) else {
                 return;
@@ -146,6 +152,9 @@ pub fn merge(parts: &[Part], sink: &mut dyn Sink) -> Result<Merged, MergeError> 
         if let Some(error) = twice {
             return Err(error);
         }
+    }
+    for dialect in dialects {
+        sink.record(&Record::Dialect(dialect));
     }
     let summary = summary(&ours, &counters);
     if let Some(summary) = &summary {
@@ -330,6 +339,8 @@ fn renamed(record: Record, index: usize, self_reported: bool) -> Option<Record> 
             }
             Some(Record::Disagreement(differ))
         }
+        // These count checks: they are added up, see `add`.
+        Record::Dialect(_) => None,
         Record::Node(mut node) => {
             rename(&mut node.implementation);
             cluster(&mut node.cluster);
@@ -340,6 +351,22 @@ fn renamed(record: Record, index: usize, self_reported: bool) -> Option<Record> 
             // Where somebody else's time went is not where ours did.
             (!self_reported).then_some(Record::Phase(phase))
         }
+    }
+}
+
+/// The checks in one dialect, over all parts.
+fn add(dialects: &mut Vec<Dialect>, more: &Dialect) {
+    match dialects.iter_mut().find(|d| d.name == more.name) {
+        Some(known) => {
+            known.passed += more.passed;
+            known.failed += more.failed;
+            for speaker in &more.speakers {
+                if !known.speakers.contains(speaker) {
+                    known.speakers.push(speaker.clone());
+                }
+            }
+        }
+        None => dialects.push(more.clone()),
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Record {
     Node(Node),
     /// Where the time went.
     Phase(Phase),
+    /// A dialect of a draft that checks of the run were about, and its numbers.
+    Dialect(Dialect),
     /// The end of a run that was not cut short.
     Summary(Summary),
 }
@@ -395,6 +397,27 @@ impl Phase {
             note: None,
         }
     }
+}
+
+/// A dialect of a draft. The lines of one draft's dialects follow each other, and have the same items.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dialect {
+    /// As `hello` lists it, such as `async/ldk`.
+    pub name: String,
+    /// Whose it is.
+    pub title: String,
+    /// The draft, in words.
+    pub draft: String,
+    /// Implementations that list it in `hello`.
+    pub speakers: Vec<String>,
+    /// Checks in this dialect that passed.
+    pub passed: u64,
+    /// Checks in this dialect that failed, expected or not.
+    pub failed: u64,
+    /// The number of each item, in the order of the table; `""` for an item that it does not have.
+    pub numbers: serde_json::Map<String, Value>,
+    /// Where the numbers were read.
+    pub source: String,
 }
 
 /// The last line.

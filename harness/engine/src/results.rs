@@ -8,7 +8,7 @@
 //! the file), see [`ResultsError::exit_code`].
 
 use crate::record::{Blame, Check, Outcome, Phase, Record, Run, Summary, roles_text};
-use crate::record::{Disagreement, Node, Observation};
+use crate::record::{Dialect, Disagreement, Node, Observation};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -503,6 +503,8 @@ pub struct Results {
     pub phases: Vec<Phase>,
     /// Live nodes.
     pub nodes: Vec<Node>,
+    /// Dialects that checks were about.
+    pub dialects: Vec<Dialect>,
     /// Its end; absent where the run was ended before.
     pub summary: Option<Summary>,
     /// The last line was cut in the middle.
@@ -517,6 +519,7 @@ pub fn read(path: &Path) -> Result<Results, ResultsError> {
     let mut header = None;
     let (mut checks, mut observations, mut disagreements) = (Vec::new(), Vec::new(), Vec::new());
     let (mut phases, mut nodes, mut summary) = (Vec::new(), Vec::new(), None);
+    let mut dialects = Vec::new();
     let end = visit(path, |record| match record {
         Record::Run(run) => {
             header.get_or_insert(run);
@@ -526,6 +529,7 @@ pub fn read(path: &Path) -> Result<Results, ResultsError> {
         Record::Disagreement(d) => disagreements.push(d),
         Record::Node(n) => nodes.push(n),
         Record::Phase(p) => phases.push(p),
+        Record::Dialect(d) => dialects.push(d),
         Record::Summary(s) => summary = Some(s),
     })?;
     let header = header.ok_or_else(|| ResultsError::Foreign {
@@ -541,6 +545,7 @@ pub fn read(path: &Path) -> Result<Results, ResultsError> {
         disagreements,
         phases,
         nodes,
+        dialects,
         summary,
         cut,
     })

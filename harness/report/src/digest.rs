@@ -260,7 +260,7 @@ impl Sink for Digest {
                     None => self.phases.push((phase.name.clone(), phase.duration_ms)),
                 }
             }
-            Record::Node(_) => {}
+            Record::Node(_) | Record::Dialect(_) => {}
             Record::Summary(summary) => self.summary = Some(summary.clone()),
         }
     }

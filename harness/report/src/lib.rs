@@ -10,6 +10,7 @@ mod digest;
 pub mod github;
 pub mod json;
 mod matrix;
+mod numbers;
 mod progress;
 mod style;
 pub mod terminal;

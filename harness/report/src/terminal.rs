@@ -188,7 +188,14 @@ pub fn show<W: Write>(
     requirements: Requirements<'_>,
 ) -> Result<ReadEnd, ReportError> {
     let mut view = View::new(out, style, requirements).with_results(path);
-    let end = visit(path, |record| view.record(&record))?;
+    let mut dialects = Vec::new();
+    let end = visit(path, |record| {
+        view.record(&record);
+        if let Record::Dialect(dialect) = record {
+            dialects.push(dialect);
+        }
+    })?;
+    view.print(&crate::numbers::tables(&dialects, style));
     if end.cut {
         view.print("the last line of the result file is cut in the middle and does not count\n");
     }

@@ -465,7 +465,7 @@ pub(super) fn message_path(p: &BlindedMessagePath) -> Value {
     path(p.introduction_node(), p.blinding_point(), p.blinded_hops())
 }
 
-fn message_paths(paths: &[BlindedMessagePath]) -> Option<Vec<Value>> {
+pub(super) fn message_paths(paths: &[BlindedMessagePath]) -> Option<Vec<Value>> {
     (!paths.is_empty()).then(|| paths.iter().map(message_path).collect())
 }
 

@@ -15,6 +15,12 @@ use lnconform_protocol::params::Params;
     clippy::duplicate_mod,
     reason = "one source is compiled against each version, so that both are asked alike"
 )]
+#[path = "async_messages.rs"]
+mod async_messages;
+#[allow(
+    clippy::duplicate_mod,
+    reason = "one source is compiled against each version, so that both are asked alike"
+)]
 #[path = "codec.rs"]
 pub mod codec;
 #[allow(clippy::duplicate_mod, reason = "as for the codec")]
@@ -66,10 +72,10 @@ fn payment_onion(
         .map_err(|e| format!("{e:?}"))
 }
 
-/// Operations of this version alone: none.
-pub(crate) const MORE: &[&str] = &[];
+/// Further operations.
+pub(crate) const MORE: &[&str] = async_messages::OPERATIONS;
 
 /// Answers one of [`MORE`].
-pub(crate) fn more(_: &str, _: Params<'_>) -> Option<Outcome> {
-    None
+pub(crate) fn more(op: &str, params: Params<'_>) -> Option<Outcome> {
+    async_messages::answer(op, params)
 }

@@ -15,6 +15,12 @@ use lnconform_protocol::params::Params;
     clippy::duplicate_mod,
     reason = "one source is compiled against each version, so that both are asked alike"
 )]
+#[path = "async_messages.rs"]
+mod async_messages;
+#[allow(
+    clippy::duplicate_mod,
+    reason = "one source is compiled against each version, so that both are asked alike"
+)]
 #[path = "codec.rs"]
 pub mod codec;
 #[allow(clippy::duplicate_mod, reason = "as for the codec")]
@@ -66,14 +72,20 @@ fn payment_onion(
         .map_err(|e| format!("{e:?}"))
 }
 
-/// Operations of this version alone.
-pub(crate) const MORE: &[&str] = &["payer_proof.create", "payer_proof.verify"];
+/// Further operations; those of payer proofs are this version's alone.
+pub(crate) const MORE: &[&str] = &[
+    async_messages::OPERATIONS[0],
+    async_messages::OPERATIONS[1],
+    async_messages::OPERATIONS[2],
+    "payer_proof.create",
+    "payer_proof.verify",
+];
 
 /// Answers one of [`MORE`].
 pub(crate) fn more(op: &str, params: Params<'_>) -> Option<Outcome> {
     match op {
         "payer_proof.create" => Some(payer_proof::create(params)),
         "payer_proof.verify" => Some(payer_proof::verify(params)),
-        _ => None,
+        _ => async_messages::answer(op, params),
     }
 }

@@ -7,6 +7,7 @@
 
 mod amp;
 mod amp_tunnel;
+mod async_messages;
 mod blinded_path;
 mod bolt12;
 mod keysend_proof;

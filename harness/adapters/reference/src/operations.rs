@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::amp;
 use crate::amp_tunnel;
+use crate::async_messages;
 use crate::blinded_path;
 use crate::bolt12;
 use crate::keysend_proof;
@@ -164,6 +165,20 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("onion_message.peel", onion_message::peel),
     ("mpp.send", payload::mpp_send),
     ("mpp.receive", payload::mpp_receive),
+    ("async.message.decode", async_messages::message_decode),
+    ("async.message.encode", async_messages::message_encode),
+    ("async.update_add_htlc.decode", async_messages::add_decode),
+    ("async.update_add_htlc.encode", async_messages::add_encode),
+    ("async.revoke_and_ack.decode", async_messages::revoke_decode),
+    ("async.revoke_and_ack.encode", async_messages::revoke_encode),
+    ("async.features", async_messages::features),
+    ("async.announce", async_messages::announce),
+    ("async.hold", async_messages::hold),
+    ("async.payload.encode", async_messages::payload_encode),
+    ("async.payload.claim", async_messages::payload_claim),
+    ("async.server.receive", async_messages::server_receive),
+    ("async.receiver.receive", async_messages::receiver_receive),
+    ("async.receiver.update", async_messages::receiver_update),
     ("features.decode", features_decode),
     ("simulation.point_lock.pool", point_lock::make_pool),
     ("simulation.point_lock.pool.verify", point_lock::verify_pool),

@@ -8,6 +8,7 @@ use crate::guard::{Guard, draw, draw_id};
 use crate::world::{Keywords, World, merge, needs, oracle, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
 use lnconform_adapters::registry::resolve;
+use lnconform_engine::dialects::Tally;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
 use lnconform_engine::record::{Record, Run, Shard, Summary};
@@ -17,6 +18,7 @@ use lnconform_engine::snapshot::SnapshotStore;
 use lnconform_regtest::electrum_server;
 use lnconform_regtest::provision::{self, Lookup};
 use lnconform_report::Progress;
+use lnconform_spec::Dialects;
 use std::path::{Path, PathBuf};
 
 /// Runs checks.
@@ -147,12 +149,17 @@ pub fn run(args: &RunArgs) -> Done {
         evidence: evidence(&args.results, &id),
         rerun: rerun(args, &select.specs, &select.vectors, seed),
     };
+    let own = Path::new("specs");
+    let dialects = Dialects::open(own.is_dir().then_some(own))?;
     let mut out = Out {
         file,
+        dialects: Tally::new(&dialects, &world.set.cases, &people).map_err(Failure::usage)?,
         screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue),
     };
     let summary = engine::run(&setup, bitcoind, header, &mut out, &guard.stop);
-    let Out { file, mut screen } = out;
+    let Out {
+        file, mut screen, ..
+    } = out;
     let written = file.finish();
     // By the precedence of the codes: what is missing goes before what is stale.
     let code = match (&written, summary.exit_code) {
@@ -180,11 +187,19 @@ pub fn run(args: &RunArgs) -> Done {
 /// The result file and the screen.
 struct Out<'a> {
     file: ResultWriter,
+    dialects: Tally,
     screen: Screen<'a>,
 }
 
 impl Sink for Out<'_> {
     fn record(&mut self, record: &Record) {
+        self.dialects.record(record);
+        if matches!(record, Record::Summary(_)) {
+            for line in self.dialects.records() {
+                self.file.record(&line);
+                self.screen.record(&line);
+            }
+        }
         self.file.record(record);
         self.screen.record(record);
     }
