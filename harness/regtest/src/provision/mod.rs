@@ -244,6 +244,9 @@ pub struct Doctor {
     pub install: String,
     /// What is wrong or missing, each with what to type.
     pub problems: Vec<String>,
+    /// It is installed only where it is asked for, and nothing is amiss without it.
+    #[serde(skip)]
+    pub optional: bool,
 }
 
 /// The surroundings in which programs are looked for and installed.
@@ -643,6 +646,7 @@ impl Provisioner {
             from: None,
             install: install_line(spec),
             problems: Vec::new(),
+            optional: false,
         };
         let (name, _) = split(spec);
         let entry = match self.entry_for(spec) {
@@ -652,6 +656,7 @@ impl Provisioner {
                 return doctor;
             }
         };
+        doctor.optional = !entry.default;
         match self.find(spec) {
             Ok(Lookup::Found(found)) => {
                 if found.from == Source::Cache
@@ -672,6 +677,8 @@ impl Provisioner {
                     Some(leader) if !matches!(self.find(leader), Ok(Lookup::Found(_))) => {
                         doctor.install = install_line(leader);
                     }
+                    // `install` tells what stands in the way of what nobody need have.
+                    _ if doctor.optional => {}
                     _ => doctor.problems.extend(self.obstacles(&entry)),
                 }
             }
