@@ -132,6 +132,7 @@ mod tests {
             "s",
             Body::Scenario(Scenario {
                 topology: Topology {
+                    server: None,
                     name: "pair".into(),
                     nodes: nodes.into(),
                     channels: vec![],

@@ -11,10 +11,10 @@ use bitcoin::Txid;
 use lnconform_adapters::{Adapter, Fault, Launch, Limits};
 use lnconform_protocol::{Answer, ErrorKind};
 use lnconform_regtest::chain::{Chain, ChainError, ChainInfo};
-use lnconform_regtest::electrum_server::{self, ElectrumServer, Program, ServerError};
+use lnconform_regtest::electrum_server::{self, ElectrumServer, Kind, ServerError, Servers};
 use lnconform_regtest::ports::{self, Port};
 use lnconform_regtest::run::RunDir;
-use lnconform_vectors::case::{Topology, TopologyChannel};
+use lnconform_vectors::case::{ServerName, Topology, TopologyChannel};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 const RESERVE_SAT: u64 = 100_000;
 /// Confirmations until every implementation here uses a channel.
 const CONFIRMATIONS: u64 = 6;
+/// The dialect of an adapter whose node can take its chain from bitcoind, and does unless told
+/// otherwise.
+const BITCOIND_TOO: &str = "chain/bitcoind";
 
 /// A running node.
 pub struct LiveNode {
@@ -251,8 +254,8 @@ pub struct Recipe<'a> {
     pub name: &'a str,
     /// The bitcoind to use.
     pub bitcoind: &'a Path,
-    /// The Electrum server to use, for nodes that need one.
-    pub electrum: Option<&'a Program>,
+    /// The Electrum servers at hand, for nodes that need one.
+    pub electrum: Option<&'a Servers>,
     /// Nodes and channels.
     pub topology: &'a Topology,
     /// Who takes each role.
@@ -311,7 +314,7 @@ impl Cluster {
         cluster.phase("open", clock);
         let clock = Instant::now();
         cluster.connect(recipe.topology)?;
-        if recipe.topology.ready.iter().any(|r| r == "graph-complete") {
+        if complete(recipe.topology) {
             cluster.complete_graph(recipe.topology)?;
             cluster.know_each_other()?;
         }
@@ -324,15 +327,22 @@ impl Cluster {
     }
 
     /// Makes the cluster ready for one more scenario: waits until every node is quiet and no
-    /// payment is under way.
+    /// payment is under way. With `graph`, for after a failure, every node also has to know every
+    /// announced channel still: some take one out of theirs because of a payment.
     ///
     /// # Errors
     /// Why the cluster is not as a fresh one would be, and has to be thrown away: a node is gone,
-    /// a channel is not usable or has moved by more than a quarter of its capacity, or a payment
-    /// is still held.
-    pub fn hand_over(&mut self, topology: &Topology) -> Result<(), String> {
+    /// a channel is not usable or has moved by more than a quarter of its capacity, a payment is
+    /// still held, or a graph lacks a channel.
+    pub fn hand_over(&mut self, topology: &Topology, graph: bool) -> Result<(), String> {
         self.listen(QUIET)?;
         let stop = self.stop.clone();
+        if graph && complete(topology) {
+            let gaps = self.gaps(topology).map_err(|e| e.to_string())?;
+            if !gaps.is_empty() {
+                return Err(said(&gaps));
+            }
+        }
         until("the channels as at first", SETTLE, &stop, || {
             let now = self.balances(topology)?;
             Ok::<_, ClusterError>(drifted(&self.opening, &now))
@@ -591,8 +601,7 @@ impl Cluster {
         /// How long gossip may take before the first cure; twice as long before each later one, up
         /// to eight times.
         const PATIENCE: Duration = Duration::from_millis(400);
-        let announced: Vec<_> = topology.channels.iter().filter(|c| c.announce).collect();
-        if announced.is_empty() {
+        if topology.channels.iter().all(|c| !c.announce) {
             return Ok(());
         }
         let mut quiet_since = Instant::now();
@@ -602,31 +611,18 @@ impl Cluster {
             READY,
             &self.stop,
             || {
-                let mut lacking = Vec::new();
-                for (role, node) in &self.nodes {
-                    let graph = node.ask("graph.channels", &json!({}), OPERATION)?;
-                    for channel in &announced {
-                        let ends = [
-                            self.node(&channel.from)?.node_id(),
-                            self.node(&channel.to)?.node_id(),
-                        ];
-                        let directions = directions(&graph, ends);
-                        if directions < 2 {
-                            lacking.push((role, *channel, directions));
-                        }
-                    }
-                }
+                let lacking = self.gaps(topology)?;
                 if lacking.is_empty() {
                     return Ok(Ok(()));
                 }
                 if quiet_since.elapsed() > PATIENCE * (1 << cures.min(3)) {
                     let of_channel = |c: &TopologyChannel| (c.from.clone(), c.to.clone());
                     let pairs: BTreeSet<(String, String)> = if cures.is_multiple_of(2) {
-                        lacking.iter().map(|(_, c, _)| of_channel(c)).collect()
+                        lacking.iter().map(|gap| of_channel(gap.channel)).collect()
                     } else {
-                        let poor: BTreeSet<&String> = lacking.iter().map(|l| l.0).collect();
-                        let near =
-                            |c: &&TopologyChannel| poor.contains(&c.from) || poor.contains(&c.to);
+                        let poor: BTreeSet<&str> = lacking.iter().map(|gap| gap.role).collect();
+                        let poor = |role: &String| poor.contains(role.as_str());
+                        let near = |c: &&TopologyChannel| poor(&c.from) || poor(&c.to);
                         topology
                             .channels
                             .iter()
@@ -640,16 +636,33 @@ impl Cluster {
                     cures += 1;
                     quiet_since = Instant::now();
                 }
-                let state = lacking.iter().map(|(role, channel, directions)| {
-                    format!(
-                        "{role} knows {directions} directions of {}-{}",
-                        channel.from, channel.to
-                    )
-                });
-                Ok::<_, ClusterError>(Err(state.collect::<Vec<_>>().join(", ")))
+                Ok::<_, ClusterError>(Err(said(&lacking)))
             },
         )?;
         Ok(())
+    }
+
+    /// The announced channels that nodes know not at all or in one direction only.
+    fn gaps<'a>(&'a self, topology: &'a Topology) -> Result<Vec<Gap<'a>>, ClusterError> {
+        let mut gaps = Vec::new();
+        for (role, node) in &self.nodes {
+            let graph = node.ask("graph.channels", &json!({}), OPERATION)?;
+            for channel in topology.channels.iter().filter(|c| c.announce) {
+                let ends = [
+                    self.node(&channel.from)?.node_id(),
+                    self.node(&channel.to)?.node_id(),
+                ];
+                let directions = directions(&graph, ends);
+                if directions < 2 {
+                    gaps.push(Gap {
+                        role,
+                        channel,
+                        directions,
+                    });
+                }
+            }
+        }
+        Ok(gaps)
     }
 
     /// Waits a while until the nodes that have announced themselves know so of each other: without
@@ -698,6 +711,30 @@ impl Cluster {
         phases.push(Phase::new("stop", clock.elapsed()));
         phases
     }
+}
+
+/// What a node does not know of a channel.
+struct Gap<'a> {
+    role: &'a str,
+    channel: &'a TopologyChannel,
+    /// How many it knows.
+    directions: u64,
+}
+
+fn said(gaps: &[Gap<'_>]) -> String {
+    let said = gaps.iter().map(|gap| {
+        let (from, to) = (&gap.channel.from, &gap.channel.to);
+        format!(
+            "{} knows {} directions of {from}-{to}",
+            gap.role, gap.directions
+        )
+    });
+    said.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether every node of a topology has to know all announced channels.
+fn complete(topology: &Topology) -> bool {
+    topology.ready.iter().any(|r| r == "graph-complete")
 }
 
 /// What each role gets on chain, satoshi; roles that get nothing are left out.
@@ -862,24 +899,40 @@ fn directions(graph: &Value, ends: [&str; 2]) -> u64 {
         .unwrap_or(0)
 }
 
+/// The Electrum server that a topology is to have, if one at all.
+pub(crate) fn server(topology: &Topology) -> Kind {
+    match topology.server {
+        None | Some(ServerName::Ex) => Kind::Ex,
+        Some(ServerName::Electrs) => Kind::Electrs,
+    }
+}
+
 /// Starts the chain, and the Electrum server beside it where a node asks for one.
 fn start_chain(recipe: &Recipe<'_>) -> Result<(Chain, Option<ElectrumServer>), ClusterError> {
     let people = recipe.roles.iter().map(|(role, &who)| (role, who));
-    let mut asking = people.filter(|(_, who)| {
-        let dialects = &recipe.participants[*who].dialects;
-        dialects.contains(electrum_server::DIALECT)
+    let mut asking = people.filter(|(role, who)| {
+        let has = |dialect: &str| recipe.participants[*who].dialects.contains(dialect);
+        let wish = recipe.topology.nodes.get(*role);
+        wish.is_some_and(|node| node.chain.is_some())
+            || (has(electrum_server::DIALECT) && !has(BITCOIND_TOO))
     });
     let Some((role, who)) = asking.next() else {
         let chain = Chain::start(recipe.run, recipe.bitcoind, recipe.name)?;
         return Ok((chain, None));
     };
-    let Some(program) = recipe.electrum else {
-        return Err(ClusterError::Environment(format!(
-            "{} ({role}) takes its chain from an Electrum server, and none is installed: `{}` \
-             installs one",
-            recipe.participants[who].name,
-            electrum_server::install_line(),
-        )));
+    let kind = server(recipe.topology);
+    let program = match recipe.electrum.map(|servers| servers.get(kind)) {
+        Some(Ok(program)) => program,
+        missing => {
+            let why = match missing {
+                Some(Err(why)) => why.to_owned(),
+                _ => kind.missing(),
+            };
+            return Err(ClusterError::Environment(format!(
+                "{} ({role}) takes its chain from an Electrum server: {why}",
+                recipe.participants[who].name,
+            )));
+        }
     };
     let options = electrum_server::BITCOIND_OPTIONS;
     let chain = Chain::start_with(recipe.run, recipe.bitcoind, recipe.name, options)?;
@@ -992,6 +1045,8 @@ fn start_node(
             .any(|c| c.announce && (c.from == role || c.to == role));
     options.insert("announce".into(), json!(announced));
     options.extend(wish.options.clone());
+    let alone = json!({"electrum": chain["electrum"]});
+    let chain = if wish.chain.is_some() { &alone } else { chain };
     let params = json!({
         "network": "regtest",
         "seed": seed(recipe.seed, &role),

@@ -645,6 +645,27 @@ impl Ledger {
         verdict
     }
 
+    /// Whether an entry foretells that a check fails for these implementations: so, or, without a
+    /// failure, in any way. One that is flaky or has expired foretells nothing. Nothing is counted.
+    pub fn foretells(
+        &self,
+        id: &str,
+        actor: &Actor,
+        failure: Option<&Failure>,
+        today: Date,
+    ) -> bool {
+        let version_of = |who: &str| self.versions.get(who).cloned();
+        self.candidates(id).into_iter().any(|(i, part)| {
+            let entry = &self.entries[i];
+            part != Part::Sibling
+                && !entry.text.flaky
+                && today <= entry.expires
+                && entry.means(actor)
+                && entry.version_applies(actor, &version_of)
+                && failure.is_none_or(|f| entry.text.signature.difference(f).is_none())
+        })
+    }
+
     /// Entries whose pattern takes an id or a part of it, each once.
     fn candidates(&self, id: &str) -> Vec<(usize, Part)> {
         let scenario = id.split_once('#').map(|(scenario, _)| scenario);
@@ -1004,6 +1025,28 @@ mod tests {
                 .expected
         );
         assert!(l.finish(&plan(&["a/b"], "ldk-0.2"), day(DAY)).is_empty());
+    }
+
+    #[test]
+    fn what_is_foretold_is_known_without_being_counted() {
+        let mut l = ledger(GOOD);
+        l.set_versions([("ldk-0.2".to_owned(), "0.2.1".to_owned())].into());
+        let actor = |name: &str| Actor::Implementation(name.into());
+        let foretells = |l: &Ledger, who: &str, failure: Option<&Failure>| {
+            l.foretells("a/b", &actor(who), failure, day(DAY))
+        };
+        assert!(foretells(&l, "ldk-0.2", None));
+        assert!(foretells(&l, "ldk-0.2", Some(&kind("accepted"))));
+        assert!(!foretells(&l, "ldk-0.2", Some(&kind("crash"))));
+        assert!(!foretells(&l, "lnd", None));
+        let late = day("2027-01-01");
+        assert!(!l.foretells("a/b", &actor("ldk-0.2"), None, late));
+        assert!(!l.foretells("a/c", &actor("ldk-0.2"), None, day(DAY)));
+        let counted = |t: &Tally| t.hits.load(Relaxed) + t.others.load(Relaxed);
+        assert_eq!(counted(&l.entries[0].tally), 0);
+        let mut flaky = ledger(&format!("{GOOD}  flaky: true\n"));
+        flaky.set_versions([("ldk-0.2".to_owned(), "0.2.1".to_owned())].into());
+        assert!(!foretells(&flaky, "ldk-0.2", None));
     }
 
     #[test]

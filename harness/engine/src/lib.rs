@@ -21,4 +21,5 @@ pub mod results;
 pub mod run;
 pub mod scenario;
 pub mod snapshot;
+pub mod turns;
 pub mod wait;

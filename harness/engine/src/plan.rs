@@ -510,6 +510,7 @@ pub(crate) mod tests {
         .map(|(n, t)| (n.to_owned(), t))
         .into();
         let topology = Topology {
+            server: None,
             name: "pair".into(),
             nodes,
             channels: vec![],

@@ -369,8 +369,8 @@ pub struct Node {
 /// A part of a run's time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// `build`, `install`, `start`, `fund`, `open`, `graph`, `steps`, `settle` (from one scenario of a
-    /// cluster to the next), `stop`.
+    /// `build`, `install`, `start`, `fund`, `open`, `graph`, `turn` (ready, but others were at
+    /// work), `steps`, `settle` (from one scenario of a cluster to the next), `stop`.
     pub name: String,
     /// Milliseconds.
     pub duration_ms: u64,

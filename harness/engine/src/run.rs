@@ -7,18 +7,19 @@ use crate::judge::{Finding, Judge, Requirements};
 use crate::ledger::{Ledger, PlanScope};
 use crate::plan::{Participant, Plan, Unit, Who, role_names};
 use crate::record::{
-    Blame, Check, Disagreement, Lane, Observation, Outcome, Phase, Record, Run, RunImplementation,
-    SnapshotState, Summary,
+    Blame, Check, Disagreement, Failure, Lane, Observation, Outcome, Phase, Record, Run,
+    RunImplementation, SnapshotState, Summary,
 };
 use crate::redact::Redactions;
 use crate::results::{Actor, Counters, Sink};
 use crate::scenario::{self, Event, Item, Played, Stage};
 use crate::snapshot::{SnapshotKey, SnapshotStore, version_of};
+use crate::turns::Turns;
 use crate::wait::Stop;
 use jiff::civil::Date;
 use lnconform_adapters::{Adapter, Limits};
 use lnconform_protocol::Answer;
-use lnconform_regtest::electrum_server::Program;
+use lnconform_regtest::electrum_server::Servers;
 use lnconform_regtest::run::RunDir;
 use lnconform_vectors::case::{Body, Case, Expect, Origin};
 use lnconform_vectors::matchers::Checker;
@@ -98,10 +99,10 @@ pub struct Setup<'a> {
     pub strict: bool,
     /// Stops at the first unexpected result.
     pub fail_fast: bool,
-    /// Clusters at a time, at least 1.
+    /// Clusters at work at a time, at least 1; as many others may be starting, ready or stopping.
     pub jobs: usize,
-    /// The Electrum server, where one is installed.
-    pub electrum: Option<&'a Program>,
+    /// The Electrum servers at hand.
+    pub electrum: Option<&'a Servers>,
     /// Leaves clusters' folders where they are.
     pub keep: bool,
     /// Gives every scenario a cluster of its own.
@@ -266,9 +267,25 @@ fn scenarios_of(setup: &Setup<'_>) -> Vec<usize> {
         .units
         .iter()
         .enumerate()
-        .filter(|(_, u)| able(u) && lacks_of(setup, u).is_none())
+        .filter(|(_, u)| able(u) && lacks_of(setup, u).is_none() && no_server(setup, u).is_none())
         .map(|(i, _)| i)
         .collect()
+}
+
+/// Why the Electrum server that the topology of a scenario asks for is not at hand.
+fn no_server(setup: &Setup<'_>, unit: &Unit) -> Option<String> {
+    let Body::Scenario(scenario) = &setup.cases[unit.case].body else {
+        return None;
+    };
+    let topology = &scenario.topology;
+    if topology.server.is_none() && topology.nodes.values().all(|n| n.chain.is_none()) {
+        return None;
+    }
+    let kind = crate::cluster::server(topology);
+    match setup.electrum {
+        Some(servers) => servers.get(kind).err().map(str::to_owned),
+        None => Some(kind.missing()),
+    }
 }
 
 fn cluster_lane(
@@ -294,7 +311,14 @@ fn cluster_lane(
         let phase = Phase::new("install", clock.elapsed());
         let _ = send.send(Message::Phase(phase));
     }
+    let foretold = |item: &Item<'_>, finding: Option<&Finding>| foretold(setup, item, finding);
+    // A cluster that starts mostly waits for its nodes, and so do those at work for payments: while
+    // `jobs` clusters are at work, as many others are made ready.
+    let (starting, working) = (Turns::new(setup.jobs), Turns::new(setup.jobs));
     let stage = Stage {
+        starting: &starting,
+        working: &working,
+        foretold: &foretold,
         run: setup.run_dir,
         bitcoind: &bitcoind,
         electrum: setup.electrum,
@@ -308,14 +332,18 @@ fn cluster_lane(
     let groups = groups(setup.plan, scenarios, setup.cases, setup.fresh_clusters);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..setup.jobs.max(1).min(groups.len()) {
+        for _ in 0..(2 * setup.jobs.max(1)).min(groups.len()) {
             scope.spawn(|| {
                 while !stop.is_set() {
                     let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) else {
                         return;
                     };
-                    let items: Vec<Item<'_>> =
+                    let mut items: Vec<Item<'_>> =
                         group.iter().filter_map(|p| item(setup, *p)).collect();
+                    // What fails as foretold may leave more behind than what passes.
+                    if !setup.plan.shuffled {
+                        items.sort_by_cached_key(|item| foretold(item, None));
+                    }
                     scenario::run(&stage, &items, &mut |event| {
                         let _ = send.send(Message::Cluster(event));
                     });
@@ -336,6 +364,29 @@ fn item<'a>(setup: &Setup<'a>, place: usize) -> Option<Item<'a>> {
             scenario,
         }),
         Body::Codec(_) => None,
+    }
+}
+
+/// Whether the ledger foretells a finding of a scenario; without one, whether it foretells that any
+/// of the scenario's checks fails.
+fn foretold(setup: &Setup<'_>, item: &Item<'_>, finding: Option<&Finding>) -> bool {
+    let Who::Roles(roles) = &item.unit.who else {
+        return false;
+    };
+    let actor = Actor::Roles(role_names(roles, setup.participants));
+    let foretells = |id: &str, failure: Option<&Failure>| {
+        let ledger = setup.ledger;
+        ledger.foretells(id, &actor, failure, setup.today)
+    };
+    match finding {
+        None => scenario::checks(item.case, item.scenario).any(|(id, _)| foretells(&id, None)),
+        Some(finding) => {
+            let failure = Failure {
+                message: finding.message.clone().unwrap_or_default(),
+                ..finding.failure.clone().unwrap_or_default()
+            };
+            finding.outcome == Outcome::Failed && foretells(&finding.id, Some(&failure))
+        }
     }
 }
 
@@ -456,6 +507,10 @@ impl<'a> Tally<'a> {
             } else if let Some((outcome, why)) = lacks_of(self.setup, unit) {
                 let case = &self.setup.cases[unit.case];
                 self.findings(unit, every(case, outcome, None, &why), None, sink);
+            } else if let Some(why) = no_server(self.setup, unit) {
+                let case = &self.setup.cases[unit.case];
+                let played = could_not_run(case, &why, false);
+                self.findings(unit, played.findings, None, sink);
             }
         }
     }

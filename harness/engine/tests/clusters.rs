@@ -92,6 +92,11 @@ struct Came {
 
 /// Runs scenarios, each a file's name and the end of its text, on pairs of fake nodes.
 fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
+    play_with(scenarios, fresh, &Ledger::default())
+}
+
+/// The same with failures that a ledger foretells.
+fn play_with(scenarios: &[(&str, &str)], fresh: bool, ledger: &Ledger) -> Came {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let dir = tempfile::tempdir().unwrap();
     let vectors = dir.path().join("vectors");
@@ -139,7 +144,7 @@ fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
     let plan = plan(&set.cases, &participants, &Selection::default()).unwrap();
     let run_dir = RunDir::create_in(dir.path(), &id).unwrap();
     let snapshots = SnapshotStore::open(&dir.path().join("store"));
-    let (ledger, redactions) = (Ledger::default(), Redactions::default());
+    let redactions = Redactions::default();
     let specs = BTreeMap::new();
     let setup = Setup {
         cases: &set.cases,
@@ -147,7 +152,7 @@ fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
         participants: &participants,
         oracle: None,
         requirements: &Nothing,
-        ledger: &ledger,
+        ledger,
         snapshots: &snapshots,
         propose: false,
         redactions: &redactions,
@@ -301,6 +306,44 @@ fn a_node_that_died_after_its_scenario_is_nobody_else_s_failure() {
     assert_eq!(came.starts, 2);
     let why = came.seen.thrown_away();
     assert!(why.len() == 1 && why[0].starts_with("payee: "), "{why:?}");
+}
+
+#[test]
+fn a_foretold_failure_spoils_no_cluster_and_comes_last() {
+    let ledger = |kind: &str, flaky: bool| {
+        let entry = |id: &str| {
+            format!(
+                "- check: {id}#x\n  roles: {{payer: fake}}\n  signature: {{kind: {kind}}}\n  \
+                 flaky: {flaky}\n  reason: r\n  issue: \"none: a test\"\n  expires: 2026-02-01\n"
+            )
+        };
+        let text = ["a", "b"].map(entry).concat();
+        Ledger::of_texts(&[("l.yaml".into(), text)], Vec::new()).unwrap()
+    };
+    const WRONG: &str = "steps:\n  - {name: x, on: payer, do: fake.visit, expect: {visits: 9}}\n";
+    let scenarios = [("a", WRONG), ("b", WRONG), ("c", FIRST), ("d", SECOND)];
+    let came = play_with(&scenarios, false, &ledger("mismatch", false));
+    let of = |outcome: Outcome| -> Vec<&str> {
+        let checks = came.seen.checks.iter().filter(|c| c.outcome == outcome);
+        checks.map(|c| c.id.as_str()).collect()
+    };
+    // Those that pass come first, whatever their names.
+    assert_eq!(of(Outcome::Passed), ["c#x", "d#x"]);
+    assert_eq!(of(Outcome::Failed), ["a#x", "b#x"]);
+    assert!(came.seen.checks.iter().all(|c| c.expected));
+    assert_eq!((came.starts, came.seen.clusters().len()), (1, 1));
+    assert!(came.seen.thrown_away().is_empty());
+
+    // Another failure than the one foretold, or one that may come or not, does.
+    for other in [ledger("accepted", false), ledger("mismatch", true)] {
+        let came = play_with(&scenarios[..2], false, &other);
+        assert_eq!((came.starts, came.seen.clusters().len()), (2, 2));
+    }
+    // And so does one after which there were steps left, which may have had to put things back.
+    let cut = format!("{WRONG}  - {{name: y, on: payer, do: fake.visit}}\n");
+    let scenarios = [("a", cut.as_str()), ("b", cut.as_str())];
+    let came = play_with(&scenarios, false, &ledger("mismatch", false));
+    assert_eq!((came.starts, came.seen.clusters().len()), (2, 2));
 }
 
 #[test]

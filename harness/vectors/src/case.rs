@@ -196,6 +196,28 @@ pub struct Topology {
     /// Named conditions: `channels-usable`, `graph-complete`.
     #[serde(default)]
     pub ready: Vec<String>,
+    /// The Electrum server for the nodes that take the chain from one; `e-x` where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerName>,
+}
+
+/// An Electrum server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerName {
+    /// The maintained ElectrumX.
+    #[serde(rename = "e-x")]
+    Ex,
+    /// electrs.
+    Electrs,
+}
+
+/// Where a node takes the chain from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChainSource {
+    /// The cluster's Electrum server, of which alone it is told.
+    Electrum,
 }
 
 /// One node of a topology.
@@ -211,6 +233,10 @@ pub struct TopologyNode {
     /// It has an alias and an announced address.
     #[serde(default)]
     pub announced: bool,
+    /// Where it takes the chain from; its own choice where nothing is said, which is bitcoind where it
+    /// can. Write `needs: ["ROLE: chain/electrum"]` beside `electrum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainSource>,
     /// More `options` for its `node.start`, such as `{keysend_hold: 8}`; an adapter that does not
     /// know one answers `unsupported`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

@@ -135,7 +135,7 @@ pub fn doctor(args: &DoctorArgs) -> Done {
     // Nothing stands in the way of installing it, but it is missing all the same.
     let absent = programs
         .iter()
-        .filter(|d| !d.found && d.problems.is_empty());
+        .filter(|d| !d.found && d.problems.is_empty() && !d.optional);
     problems.extend(absent.map(|d| format!("{} is not installed: type `{}`", d.name, d.install)));
     problems.extend(incompatible(&programs));
     if let Ok(ledger) =

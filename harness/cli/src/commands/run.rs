@@ -15,7 +15,7 @@ use lnconform_engine::record::{Record, Run, Shard, Summary};
 use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
 use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
 use lnconform_engine::snapshot::SnapshotStore;
-use lnconform_regtest::electrum_server;
+use lnconform_regtest::electrum_server::Servers;
 use lnconform_regtest::provision::{self, Lookup};
 use lnconform_report::Progress;
 use lnconform_spec::Dialects;
@@ -116,7 +116,7 @@ pub fn run(args: &RunArgs) -> Done {
     let keywords = Keywords(&world.catalogue);
     let oracle = oracle(&id, seed)?;
     // What stands in its way is told by the nodes that need it.
-    let electrum = electrum_server::find().ok().flatten();
+    let electrum = Servers::find();
     let setup = Setup {
         cases: &world.set.cases,
         plan: &plan,
@@ -141,7 +141,7 @@ pub fn run(args: &RunArgs) -> Done {
         strict: args.strict,
         fail_fast: args.fail_fast,
         jobs: args.jobs as usize,
-        electrum: electrum.as_ref(),
+        electrum: Some(&electrum),
         keep: args.keep,
         fresh_clusters: args.fresh_clusters,
         limits,

@@ -13,8 +13,8 @@
 
 use super::{
     Build, CmakeBuild, Entry, Found, Lookup, Manifest, ProgramError, Provisioner, Source,
-    VenvBuild, debian, go, install_line, maven, path_with, program_version, sha256_file, split,
-    venv_version,
+    VenvBuild, cargo, debian, go, install_line, maven, path_with, program_version, sha256_file,
+    split, venv_version,
 };
 use crate::process;
 use crate::sys;
@@ -43,9 +43,10 @@ const PYTHON: (u32, u32) = (3, 9);
 /// The versions of Python that will do for an entry: from the first to the second.
 fn pythons(build: &Build) -> ((u32, u32), (u32, u32)) {
     match build {
-        Build::BitcoinCoreCmake(_) | Build::GoModule(_) | Build::Maven(_) => {
-            (PYTHON, (3, u32::MAX))
-        }
+        Build::BitcoinCoreCmake(_)
+        | Build::GoModule(_)
+        | Build::Maven(_)
+        | Build::CargoCrate(_) => (PYTHON, (3, u32::MAX)),
         Build::Venv(build) => ((3, build.oldest_python), (3, build.newest_python)),
     }
 }
@@ -273,6 +274,32 @@ pub enum ProvisionError {
         /// The end of what Maven said.
         said: String,
     },
+    /// No usable cargo.
+    #[error(
+        "{name} needs Rust {oldest} or newer, and there is none ({seen}): install it as https://rustup.rs says, or put such a cargo on PATH, then type `{}`",
+        install_line(.name)
+    )]
+    NoCargo {
+        /// The program.
+        name: String,
+        /// The oldest version that will do.
+        oldest: Version,
+        /// What was seen.
+        seen: String,
+    },
+    /// The Rust registry was not reached.
+    #[error(
+        "the Rust registry could not be reached for {what} ({said}): connect this machine to it, or name a mirror in cargo's configuration (source replacement), then type `{}`",
+        install_line(.name)
+    )]
+    NoCrates {
+        /// The program.
+        name: String,
+        /// The step.
+        what: String,
+        /// The end of what cargo said.
+        said: String,
+    },
     /// A library with another checksum.
     #[error(
         "{file} is not the library that the version table names (SHA-256 {found} instead of {expected}): it was altered on its way or at its source; nothing of it was kept or compiled. Try `{}` again, from another network if it happens twice",
@@ -429,6 +456,12 @@ impl Provisioner {
                 }
                 None
             }
+            Build::CargoCrate(build) => {
+                if let Err(seen) = self.cargo(&build.rust) {
+                    found.push(self.no_cargo(&entry.program, build, seen).to_string());
+                }
+                None
+            }
         };
         if let Build::Venv(build) = &entry.build
             && !build.archive.is_empty()
@@ -460,11 +493,14 @@ impl Provisioner {
     /// The system packages that are missing, as apt calls them.
     fn missing_packages(&self, build: &Build) -> Vec<String> {
         let mut missing = match build {
-            Build::BitcoinCoreCmake(build) => self.missing_for_cmake(build),
+            Build::BitcoinCoreCmake(build) => self.missing_for(&build.programs, &build.libraries),
             Build::Venv(_) => Vec::new(),
             // Go brings all that it needs.
             Build::GoModule(_) => return Vec::new(),
             Build::Maven(_) => return self.missing_for_maven(),
+            Build::CargoCrate(build) => {
+                return self.missing_for(&build.programs, &build.libraries);
+            }
         };
         match self.python(pythons(build)) {
             // Debian takes these out of Python's standard library.
@@ -483,9 +519,12 @@ impl Provisioner {
     }
 
     /// Compilers and libraries that are missing.
-    fn missing_for_cmake(&self, build: &CmakeBuild) -> Vec<String> {
-        let mut missing: Vec<String> = build
-            .programs
+    fn missing_for(
+        &self,
+        programs: &BTreeMap<String, String>,
+        libraries: &[String],
+    ) -> Vec<String> {
+        let mut missing: Vec<String> = programs
             .iter()
             .filter(|(program, _)| self.program(program).is_none())
             .map(|(_, package)| package.clone())
@@ -493,8 +532,7 @@ impl Provisioner {
         // Elsewhere than on Debian and its kin, configuring will say what it lacks.
         if let Some(dpkg) = self.program("dpkg-query") {
             missing.extend(
-                build
-                    .libraries
+                libraries
                     .iter()
                     .filter(|p| !self.has_package(&dpkg, p))
                     .cloned(),
@@ -593,7 +631,10 @@ pub(super) fn file_error(name: &str, path: &Path, error: &io::Error) -> Provisio
 fn no_python(name: &str, build: &Build, seen: String) -> ProvisionError {
     let line = apt_line(&["python3".into(), "python3-venv".into()]);
     let upto = match build {
-        Build::BitcoinCoreCmake(_) | Build::GoModule(_) | Build::Maven(_) => "or newer".to_owned(),
+        Build::BitcoinCoreCmake(_)
+        | Build::GoModule(_)
+        | Build::Maven(_)
+        | Build::CargoCrate(_) => "or newer".to_owned(),
         Build::Venv(build) => format!("to 3.{}", build.newest_python),
     };
     ProvisionError::NoPython {
@@ -673,6 +714,13 @@ impl Installation<'_> {
                 let jdk = jdk.map_err(|seen| self.host.no_jdk(self.name, build, seen))?;
                 self.open_work()?;
                 self.java_program(build, &jdk)
+            }
+            Build::CargoCrate(build) => {
+                let cargo = self.host.cargo(&build.rust);
+                let cargo = cargo.map_err(|seen| self.host.no_cargo(self.name, build, seen))?;
+                self.open_work()?;
+                let program = self.cargo_program(build, &cargo)?;
+                self.store(&program)
             }
         }
     }
@@ -967,6 +1015,7 @@ impl Installation<'_> {
                 Build::GoModule(build) => (build.module.clone(), build.sum.clone()),
                 // No pip is run for it.
                 Build::Maven(build) => (build.main.clone(), String::new()),
+                Build::CargoCrate(build) => (build.package.clone(), build.sha256.clone()),
                 Build::BitcoinCoreCmake(build) => (build.file.clone(), build.sha256.clone()),
                 Build::Venv(build) => {
                     let all = || build.packages.iter().chain(&build.sources);
@@ -1054,6 +1103,13 @@ impl Installation<'_> {
                     .unwrap_or_default()
                     .trim()
                     .to_owned(),
+            };
+        }
+        if matches!(self.entry.build, Build::CargoCrate(_)) && has(cargo::NO_NETWORK) {
+            return ProvisionError::NoCrates {
+                name,
+                what: step.to_owned(),
+                said: last_lines(said, 1),
             };
         }
         let said = if has(&[

@@ -4,6 +4,7 @@
 //! is not there can be built into the cache (`$LNCONFORM_CACHE`, else `~/.cache/lnconform`). The
 //! version table says what, from which source, with which checksum.
 
+mod cargo;
 mod debian;
 mod go;
 mod install;
@@ -14,8 +15,8 @@ mod tests;
 
 pub use install::{Phase, Progress, ProvisionError};
 pub use table::{
-    ArchiveFile, Build, CmakeBuild, Entry, GoBuild, MavenBuild, VERSIONS, VenvBuild, WorksWith,
-    parse_version, table,
+    ArchiveFile, Build, CargoBuild, CmakeBuild, Entry, GoBuild, MavenBuild, SystemLibrary,
+    VERSIONS, VenvBuild, WorksWith, parse_version, table,
 };
 
 use crate::process;
@@ -243,6 +244,9 @@ pub struct Doctor {
     pub install: String,
     /// What is wrong or missing, each with what to type.
     pub problems: Vec<String>,
+    /// It is installed only where it is asked for, and nothing is amiss without it.
+    #[serde(skip)]
+    pub optional: bool,
 }
 
 /// The surroundings in which programs are looked for and installed.
@@ -498,7 +502,7 @@ impl Provisioner {
             )
         };
         let (path, interpreter) = match &entry.build {
-            Build::BitcoinCoreCmake(_) | Build::GoModule(_) => {
+            Build::BitcoinCoreCmake(_) | Build::GoModule(_) | Build::CargoCrate(_) => {
                 let path = folder.join("bin").join(&entry.program);
                 // A program of this repository is the one of this very binary.
                 if entry.env.is_none() && manifest.recipe != install::recipe_hash(entry) {
@@ -642,6 +646,7 @@ impl Provisioner {
             from: None,
             install: install_line(spec),
             problems: Vec::new(),
+            optional: false,
         };
         let (name, _) = split(spec);
         let entry = match self.entry_for(spec) {
@@ -651,6 +656,7 @@ impl Provisioner {
                 return doctor;
             }
         };
+        doctor.optional = !entry.default;
         match self.find(spec) {
             Ok(Lookup::Found(found)) => {
                 if found.from == Source::Cache
@@ -671,6 +677,8 @@ impl Provisioner {
                     Some(leader) if !matches!(self.find(leader), Ok(Lookup::Found(_))) => {
                         doctor.install = install_line(leader);
                     }
+                    // `install` tells what stands in the way of what nobody need have.
+                    _ if doctor.optional => {}
                     _ => doctor.problems.extend(self.obstacles(&entry)),
                 }
             }
@@ -752,11 +760,14 @@ fn program_version(name: &str, build: &Build, path: &Path) -> Result<Version, Pr
             let version = version_in(&said);
             (said, version)
         }
-        Build::GoModule(_) => {
+        Build::GoModule(_) | Build::CargoCrate(_) => {
             let mut command = Command::new(path);
             command.arg("--version");
             let said = first_line(name, path, command)?;
-            let version = go::version_in(name, &said);
+            let version = match build {
+                Build::CargoCrate(_) => cargo::version_in(&said),
+                _ => go::version_in(name, &said),
+            };
             (said, version)
         }
     };

@@ -105,7 +105,10 @@ impl Entry {
     pub fn label(&self, version: &Version) -> String {
         match &self.build {
             Build::GoModule(_) => format!("v{version}"),
-            Build::BitcoinCoreCmake(_) | Build::Venv(_) | Build::Maven(_) => version.to_string(),
+            Build::BitcoinCoreCmake(_)
+            | Build::Venv(_)
+            | Build::Maven(_)
+            | Build::CargoCrate(_) => version.to_string(),
         }
     }
 
@@ -145,6 +148,8 @@ pub enum Build {
     GoModule(GoBuild),
     /// A program of this repository for the JVM, compiled with libraries from Maven's registry.
     Maven(MavenBuild),
+    /// A program of a crate of the Rust registry.
+    CargoCrate(CargoBuild),
 }
 
 impl Build {
@@ -174,7 +179,7 @@ impl Build {
             Self::Venv(build) => Some(&mut build.files),
             Self::GoModule(build) => Some(&mut build.files),
             Self::Maven(build) => Some(&mut build.files),
-            Self::BitcoinCoreCmake(_) => None,
+            Self::BitcoinCoreCmake(_) | Self::CargoCrate(_) => None,
         }
     }
 }
@@ -200,6 +205,40 @@ pub struct GoBuild {
     /// package's folder of the module. Not in the file: they are embedded.
     #[serde(skip_deserializing, default)]
     pub files: BTreeMap<String, String>,
+}
+
+/// A build from the Rust registry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CargoBuild {
+    /// The crate. Its version is the entry's.
+    pub package: String,
+    /// SHA-256 of the crate's file, in hexadecimal, as the registry's index has it.
+    pub sha256: String,
+    /// The oldest Rust that compiles it, and whose cargo fetches it.
+    #[serde(with = "text")]
+    pub rust: Version,
+    /// Whether it is built with the features that it has by default.
+    pub default_features: bool,
+    /// Programs that the system has to have, with the system package that brings each.
+    pub programs: BTreeMap<String, String>,
+    /// System packages with headers and libraries.
+    pub libraries: Vec<String>,
+    /// A library of the system that takes the place of one that the crate would compile.
+    #[serde(default)]
+    pub system: Option<SystemLibrary>,
+}
+
+/// A library of the system, used where it has the right version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemLibrary {
+    /// The system package.
+    pub package: String,
+    /// How its version begins.
+    pub versions: String,
+    /// What tells the build to use it.
+    pub env: BTreeMap<String, String>,
 }
 
 /// A build from a source package of the Python registry.
@@ -532,6 +571,7 @@ mod tests {
                 assert!(entry.supports(&version), "{name} {version}");
                 let digests: Vec<&str> = match &entry.build {
                     Build::BitcoinCoreCmake(build) => vec![&build.sha256],
+                    Build::CargoCrate(build) => vec![&build.sha256],
                     Build::Venv(build) => {
                         assert!(build.files.contains_key(&entry.program), "{name}");
                         // Nothing is installed that no hash vouches for.

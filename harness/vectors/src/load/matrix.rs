@@ -181,7 +181,20 @@ fn put(
                 ),
             }
         }
-        (["roles" | "hops"], true) => fail(
+        (["server"], false) => {
+            let name = serde_json::from_value(value.clone());
+            match (whole.topology.as_mut(), name) {
+                (Some(topology), Ok(name)) => {
+                    topology.server = Some(name);
+                    Ok(())
+                }
+                _ => fail(
+                    "`server` lists Electrum servers of a topology: e-x, electrs".into(),
+                    "write `server: [e-x, electrs]`",
+                ),
+            }
+        }
+        (["roles" | "hops" | "server"], true) => fail(
             format!("`{axis}` is an axis of scenarios"),
             "in a codec vector name a path such as `input.amount_msat`",
         ),
@@ -202,7 +215,7 @@ fn put(
         ),
         (_, false) => fail(
             format!("there is no axis `{axis}`"),
-            "axes: `roles`, `hops`, and paths that begin with `steps.NAME.with.`",
+            "axes: `roles`, `hops`, `server`, and paths that begin with `steps.NAME.with.`",
         ),
     }
 }
@@ -270,6 +283,7 @@ fn line(topology: &Topology, count: usize) -> Option<Topology> {
         })
         .collect();
     Some(Topology {
+        server: topology.server,
         name: format!("line-{}", count + 1),
         nodes,
         channels,

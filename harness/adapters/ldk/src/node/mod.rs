@@ -114,7 +114,9 @@ impl ConcurrentHandler for LdkNode {
             },
             protocol: PROTOCOL,
             operations: OPERATIONS.map(String::from).to_vec(),
-            dialects: vec!["async/ldk".into()],
+            dialects: ["async/ldk", "chain/bitcoind", "chain/electrum"]
+                .map(String::from)
+                .to_vec(),
         }
     }
 
@@ -260,6 +262,14 @@ mod tests {
         for (more, named) in [
             (json!({"seed": "00"}), "seed"),
             (json!({"chain": {}}), "bitcoind"),
+            (
+                json!({"chain": {"electrum": "tcp://1.2.3.4:5"}}),
+                "loopback",
+            ),
+            (
+                json!({"chain": {"electrum": "ssl://127.0.0.1:5"}}),
+                "chain.electrum",
+            ),
             (json!({"listen": "nowhere"}), "listen"),
             (json!({"listen": "8.8.8.8:9735"}), "loopback"),
             (

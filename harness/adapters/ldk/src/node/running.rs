@@ -7,7 +7,9 @@ use super::store::{Seen, Store};
 use super::watch::Watch;
 use ldk_node::bitcoin::Network;
 use ldk_node::bitcoin::hashes::{Hash, sha256};
-use ldk_node::config::{AnchorChannelsConfig, AsyncPaymentsRole, Config as NodeConfig};
+use ldk_node::config::{
+    AnchorChannelsConfig, AsyncPaymentsRole, Config as NodeConfig, ElectrumSyncConfig,
+};
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::lightning::routing::gossip::NodeId;
 use ldk_node::lightning_types::payment::PaymentPreimage;
@@ -79,11 +81,52 @@ const OPTIONS: [&str; 6] = [
     "watch",
 ];
 
+/// Where the node takes the chain from.
+enum Source {
+    /// bitcoind's RPC: host, port, user, password.
+    Bitcoind(String, u16, String, String),
+    /// The address of an Electrum server.
+    Electrum(String),
+}
+
+impl Source {
+    /// Reads the param `chain`: bitcoind where it is named, else an Electrum server.
+    fn read(chain: Params<'_>) -> Result<Self, OpError> {
+        let Some(bitcoind) = chain.get("bitcoind") else {
+            let Some(url) = chain.maybe("electrum", Params::str)? else {
+                return Err(OpError::invalid(
+                    "param chain has neither bitcoind nor electrum; this adapter needs one",
+                ));
+            };
+            let address = url.strip_prefix("tcp://").and_then(|a| a.parse().ok());
+            return match address {
+                Some(SocketAddr::V4(a)) if a.ip().is_loopback() => Ok(Self::Electrum(url.into())),
+                Some(_) => Err(OpError::rejected(format!("electrum {url} is not loopback"))),
+                None => Err(OpError::invalid(
+                    "param chain.electrum is no tcp://ADDRESS:PORT",
+                )),
+            };
+        };
+        let bitcoind = Params::new(bitcoind);
+        let host = bitcoind.str("rpc_host")?;
+        if !matches!(host, "127.0.0.1" | "localhost" | "::1") {
+            return Err(OpError::rejected(format!(
+                "rpc_host {host} is not loopback"
+            )));
+        }
+        let port = u16::try_from(bitcoind.u32("rpc_port")?)
+            .map_err(|_| OpError::invalid("param rpc_port is no port"))?;
+        let user = bitcoind.str("user")?.to_owned();
+        let password = bitcoind.str("password")?.to_owned();
+        Ok(Self::Bitcoind(host.to_owned(), port, user, password))
+    }
+}
+
 /// What `node.start` asks for.
 pub(super) struct Config {
     seed: Option<[u8; 32]>,
     data_dir: PathBuf,
-    rpc: (String, u16, String, String),
+    chain: Source,
     listen: Option<(String, SocketAddress)>,
     alias: Option<String>,
     role: Option<AsyncPaymentsRole>,
@@ -104,21 +147,7 @@ impl Config {
         }
         let data_dir = PathBuf::from(params.str("data_dir")?);
         let seed = params.maybe("seed", Params::array::<32>)?;
-        let chain = Params::new(params.need("chain")?);
-        let Some(bitcoind) = chain.get("bitcoind") else {
-            return Err(
-                OpError::invalid("param chain has no bitcoind; this adapter needs one").into(),
-            );
-        };
-        let bitcoind = Params::new(bitcoind);
-        let host = bitcoind.str("rpc_host")?;
-        if !matches!(host, "127.0.0.1" | "localhost" | "::1") {
-            return Err(OpError::rejected(format!("rpc_host {host} is not loopback")).into());
-        }
-        let port = u16::try_from(bitcoind.u32("rpc_port")?)
-            .map_err(|_| OpError::invalid("param rpc_port is no port"))?;
-        let user = bitcoind.str("user")?.to_owned();
-        let password = bitcoind.str("password")?.to_owned();
+        let chain = Source::read(Params::new(params.need("chain")?))?;
         let listen = match params.maybe("listen", Params::str)? {
             None => None,
             Some(text) => {
@@ -190,7 +219,7 @@ impl Config {
         Ok(Self {
             seed,
             data_dir,
-            rpc: (host.to_owned(), port, user, password),
+            chain,
             listen,
             alias,
             role,
@@ -255,9 +284,20 @@ impl Running {
             anchor_channels_config: Some(anchors),
             ..NodeConfig::default()
         });
-        let (host, port, user, password) = config.rpc;
         builder.set_custom_logger(Arc::new(log));
-        builder.set_chain_source_bitcoind_rpc(host, port, user, password);
+        match config.chain {
+            Source::Bitcoind(host, port, user, password) => {
+                builder.set_chain_source_bitcoind_rpc(host, port, user, password);
+            }
+            Source::Electrum(url) => {
+                // By itself it would look every 10 s at most; `chain.sync` looks when there is
+                // something to see.
+                let config = ElectrumSyncConfig {
+                    background_sync_config: None,
+                };
+                builder.set_chain_source_electrum(url, Some(config));
+            }
+        }
         builder.set_gossip_source_p2p();
         let seed = config.seed.map(|seed| {
             // LDK wants 64 bytes; the second half follows from the first.
