@@ -11,6 +11,7 @@ mod escaping;
 mod exit_codes;
 mod faulty;
 mod fuzz;
+mod reports;
 mod selection;
 mod snapshots;
 mod upstream;
