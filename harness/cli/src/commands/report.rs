@@ -115,6 +115,19 @@ fn requirements(catalogue: &Catalogue) -> Requirements<'_> {
 fn failed(error: ReportError) -> Failure {
     match error {
         ReportError::Results(e) => e.into(),
+        // A place that cannot be written to is what the user named; a full disk is not.
+        ReportError::Output(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Failure::usage(ReportError::Output(e))
+        }
         other => Failure::environment(other),
     }
 }
@@ -250,11 +263,12 @@ pub fn diff(args: &DiffArgs) -> Done {
         None => Style::of_stdout(),
     };
     let written = to(output, |mut out| {
-        Ok(match args.format {
+        match args.format {
             DiffFormat::Text => diff.write(&mut out, style)?,
             DiffFormat::Markdown => markdown::show_diff(&diff, out)?,
             DiffFormat::Html => html::show_diff(&diff, out)?,
-        })
+        }
+        Ok(())
     });
     // Whoever closed the pipe has seen enough; a file that cannot be written is a fault.
     if output.is_some() {
