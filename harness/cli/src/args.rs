@@ -86,6 +86,34 @@ pub enum RunFormat {
     Github,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Pretty,
+    /// One JSON object
+    Json,
+    /// Annotations and a step summary for GitHub Actions
+    Github,
+    /// One page that needs no network
+    Html,
+    /// JUnit XML, for CI systems
+    Junit,
+    /// Markdown
+    Markdown,
+    /// The JSON of an endpoint badge of shields.io
+    Badge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people
+    Text,
+    /// Markdown
+    Markdown,
+    /// One page that needs no network
+    Html,
+}
+
 /// A folder that may be empty text: a variable that is set to nothing names none.
 fn folder() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
@@ -296,11 +324,19 @@ pub struct BaselineFile {
 
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
-    /// The result file
-    pub results: PathBuf,
+    /// The result file; `--format html` takes several, of which it shows the latest run, with the others
+    /// as its history
+    #[arg(required = true)]
+    pub results: Vec<PathBuf>,
     /// How it is shown
     #[arg(long, value_enum, default_value = "pretty")]
-    pub format: RunFormat,
+    pub format: ReportFormat,
+    /// Where it is written; without it, to standard output. Of `--format github`, the page of the step
+    #[arg(long, short, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// A checkout of the specifications, for the sentences themselves in `--format html`
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
+    pub specs: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -309,6 +345,12 @@ pub struct DiffArgs {
     pub old: PathBuf,
     /// The later result file
     pub new: PathBuf,
+    /// How it is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: DiffFormat,
+    /// Where it is written; without it, to standard output
+    #[arg(long, short, value_name = "PATH")]
+    pub output: Option<PathBuf>,
     /// Exit code 1 where the later one has failures that the earlier one had not
     #[arg(long, value_name = "WHAT", value_parser = ["new"])]
     pub fail_on: Option<String>,

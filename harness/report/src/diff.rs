@@ -46,7 +46,7 @@ impl State {
     }
 
     /// `passed`, `failed (invalid, unexpected)`, `passed, failed (flaky)`.
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let names: Vec<&str> = self.outcomes.keys().map(|o| o.as_str()).collect();
         let mut notes = Vec::new();
         notes.extend(
@@ -104,6 +104,21 @@ impl Change {
             && self.new.as_ref().is_some_and(|s| !s.unexpected)
     }
 }
+
+type Kind = (&'static str, Paint, fn(&Change) -> bool);
+
+/// What changes mean, in the order in which a reader has to know.
+const KINDS: [Kind; 5] = [
+    ("newly unexpected", Paint::Bad, Change::is_new_trouble),
+    ("no longer unexpected", Paint::Good, Change::is_mended),
+    ("changed", Paint::Warn, |c| {
+        c.old.is_some() && c.new.is_some() && !c.is_new_trouble() && !c.is_mended()
+    }),
+    ("appeared", Paint::Strong, |c| {
+        c.old.is_none() && !c.is_new_trouble()
+    }),
+    ("disappeared", Paint::Warn, |c| c.new.is_none()),
+];
 
 /// The difference of two result files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -232,6 +247,38 @@ impl Diff {
         self.changes.is_empty() && self.observations.is_empty() && self.implementations.is_empty()
     }
 
+    /// The changes by what they mean: heading and changes; headings without changes are left out.
+    pub(crate) fn kinds(&self) -> Vec<(&'static str, Vec<&Change>)> {
+        KINDS
+            .into_iter()
+            .map(|(heading, _, is)| {
+                (
+                    heading,
+                    self.changes.iter().filter(|c| is(c)).collect::<Vec<_>>(),
+                )
+            })
+            .filter(|(_, changes)| !changes.is_empty())
+            .collect()
+    }
+
+    /// `7 differences, 1 check the same`.
+    pub(crate) fn summary(&self) -> String {
+        format!(
+            "{}, {} the same",
+            count(self.changes.len() as u64, "difference"),
+            count(self.same, "check")
+        )
+    }
+
+    /// Which of the two runs were ended before their end, in a sentence each.
+    pub(crate) fn ended_early(&self) -> Vec<String> {
+        [("old", self.unfinished[0]), ("new", self.unfinished[1])]
+            .into_iter()
+            .filter(|(_, which)| *which)
+            .map(|(name, _)| format!("the {name} run was ended before its end"))
+            .collect()
+    }
+
     /// Writes it for people.
     ///
     /// # Errors
@@ -243,10 +290,8 @@ impl Diff {
 
     fn text(&self, style: Style) -> String {
         let mut text = String::new();
-        for (name, which) in [("old", self.unfinished[0]), ("new", self.unfinished[1])] {
-            if which {
-                let _ = writeln!(text, "the {name} run was ended before its end");
-            }
+        for line in self.ended_early() {
+            let _ = writeln!(text, "{line}");
         }
         let lines = self.implementations.iter().map(|(name, old, new)| {
             let absent = "absent".to_owned();
@@ -264,19 +309,7 @@ impl Diff {
             Paint::Strong,
             lines.collect(),
         );
-        type Kind = (&'static str, Paint, fn(&Change) -> bool);
-        let kinds: [Kind; 5] = [
-            ("newly unexpected", Paint::Bad, Change::is_new_trouble),
-            ("no longer unexpected", Paint::Good, Change::is_mended),
-            ("changed", Paint::Warn, |c| {
-                c.old.is_some() && c.new.is_some() && !c.is_new_trouble() && !c.is_mended()
-            }),
-            ("appeared", Paint::Strong, |c| {
-                c.old.is_none() && !c.is_new_trouble()
-            }),
-            ("disappeared", Paint::Warn, |c| c.new.is_none()),
-        ];
-        for (heading, paint, is) in kinds {
+        for (heading, paint, is) in KINDS {
             let lines = self.changes.iter().filter(|c| is(c)).map(|c| {
                 let side = |s: &Option<State>| s.as_ref().map(State::text);
                 let states = match (side(&c.old), side(&c.new)) {
@@ -299,12 +332,7 @@ impl Diff {
             Paint::Warn,
             lines.collect(),
         );
-        let _ = writeln!(
-            text,
-            "{}, {} the same",
-            count(self.changes.len() as u64, "difference"),
-            count(self.same, "check")
-        );
+        let _ = writeln!(text, "{}", self.summary());
         text
     }
 }

@@ -2,6 +2,7 @@
 //! memory stays flat however many checks there are.
 
 use crate::matrix::Matrix;
+use crate::sections::Sections;
 use lnconform_engine::record::{Check, Outcome, Record, Run, SnapshotState, Summary};
 use lnconform_engine::results::{Counters, Sink};
 use std::collections::BTreeMap;
@@ -39,6 +40,57 @@ pub(crate) const COLUMNS: [&str; 7] = [
     "not run",
 ];
 
+/// A sign for each column, so that colour is never the only one.
+pub(crate) const SIGNS: [&str; 7] = ["✓", "✗", "◆", "▲", "○", "–", "□"];
+
+/// A name for each column in style sheets.
+pub(crate) const CLASSES: [&str; 7] = [
+    "passed",
+    "unexpected",
+    "known",
+    "warned",
+    "unsupported",
+    "not-applicable",
+    "not-run",
+];
+
+/// The columns in the order in which a reader has to know of them.
+pub(crate) const SEVERITY: [usize; 7] = [1, 2, 3, 0, 4, 6, 5];
+
+/// The column of a check, from 0.
+pub(crate) fn column(check: &Check) -> usize {
+    match check.outcome {
+        _ if !check.expected => 1,
+        Outcome::Passed => 0,
+        Outcome::Failed if check.warning => 3,
+        Outcome::Failed => 2,
+        Outcome::Unsupported => 4,
+        Outcome::NotApplicable => 5,
+        Outcome::CouldNotRun => 6,
+    }
+}
+
+/// Some checks of one column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub class: &'static str,
+    pub sign: &'static str,
+    pub word: &'static str,
+    pub count: u64,
+}
+
+impl Mark {
+    /// Of a column, from 0.
+    pub(crate) fn new(column: usize, count: u64) -> Self {
+        Self {
+            class: CLASSES[column],
+            sign: SIGNS[column],
+            word: COLUMNS[column],
+            count,
+        }
+    }
+}
+
 impl Row {
     pub(crate) fn cells(&self) -> [u64; 7] {
         [
@@ -52,17 +104,28 @@ impl Row {
         ]
     }
 
-    fn add(&mut self, check: &Check) {
-        let cell = match check.outcome {
-            _ if !check.expected => &mut self.unexpected,
-            Outcome::Passed => &mut self.passed,
-            Outcome::Failed if check.warning => &mut self.warned,
-            Outcome::Failed => &mut self.known,
-            Outcome::Unsupported => &mut self.unsupported,
-            Outcome::NotApplicable => &mut self.not_applicable,
-            Outcome::CouldNotRun => &mut self.could_not_run,
+    pub(crate) fn add(&mut self, check: &Check) {
+        let cell = match column(check) {
+            0 => &mut self.passed,
+            1 => &mut self.unexpected,
+            2 => &mut self.known,
+            3 => &mut self.warned,
+            4 => &mut self.unsupported,
+            5 => &mut self.not_applicable,
+            _ => &mut self.could_not_run,
         };
         *cell += 1;
+    }
+
+    /// What is in it, without the columns that hold nothing; what a reader has to know first comes
+    /// first.
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        let cells = self.cells();
+        SEVERITY
+            .into_iter()
+            .filter(|c| cells[*c] > 0)
+            .map(|c| Mark::new(c, cells[c]))
+            .collect()
     }
 
     pub(crate) fn merge(&mut self, other: &Row) {
@@ -91,6 +154,7 @@ pub(crate) struct Digest {
     pub header: Option<Run>,
     pub rows: BTreeMap<String, Row>,
     pub matrix: Matrix,
+    pub sections: Sections,
     pub counters: Counters,
     /// At most [`KEPT`].
     pub unexpected: Vec<Check>,
@@ -208,6 +272,7 @@ impl Sink for Digest {
             Record::Check(check) => {
                 self.counters.check(check);
                 self.matrix.add(check);
+                self.sections.add(check);
                 let mut who = check.who();
                 if who.is_empty() {
                     // A file that could not be read as what its name says.

@@ -4,9 +4,10 @@
 //! a line end, and for the page, where every character that Markdown or HTML might take for its
 //! own is written as a number.
 
-use crate::digest::{COLUMNS, Digest};
-use crate::terminal::{ReportError, rows};
-use crate::text::{clean, count, cut, duration};
+use crate::digest::Digest;
+use crate::markup::{self, code};
+use crate::terminal::ReportError;
+use crate::text::{clean, count, duration};
 use lnconform_engine::record::{Check, Outcome, Record};
 use lnconform_engine::results::{ReadEnd, Sink, visit};
 use std::fmt::Write as _;
@@ -175,22 +176,6 @@ fn message(check: &Check) -> Vec<String> {
     lines
 }
 
-/// Text from outside as HTML in Markdown: code, with all punctuation that Markdown or HTML
-/// knows as numbers, on one line.
-fn code(text: &str) -> String {
-    let mut out = String::from("<code>");
-    for c in cut(&clean(text), 400).chars() {
-        match c {
-            c if c.is_ascii_punctuation() && !"-/=,;".contains(c) => {
-                let _ = write!(out, "&#{};", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push_str("</code>");
-    out
-}
-
 fn markdown(digest: &Digest) -> String {
     let mut text = String::from("## lnconform\n\n");
     let took = digest
@@ -204,16 +189,7 @@ fn markdown(digest: &Digest) -> String {
         took.unwrap_or_default(),
         digest.verdict()
     );
-    let rows = rows(digest);
-    if !rows.is_empty() {
-        let _ = writeln!(text, "| | {} |", COLUMNS.join(" | "));
-        let _ = writeln!(text, "|---|{}", "--:|".repeat(COLUMNS.len()));
-        for (who, row) in rows {
-            let cells: Vec<String> = row.cells().iter().map(u64::to_string).collect();
-            let _ = writeln!(text, "| {} | {} |", code(&who), cells.join(" | "));
-        }
-        text.push('\n');
-    }
+    markup::counts(&mut text, digest);
     let all = digest.counters.unexpected;
     if all > 0 {
         let _ = writeln!(text, "### Unexpected ({all})\n");
@@ -262,13 +238,27 @@ fn markdown(digest: &Digest) -> String {
     let missing: Vec<String> = digest.missing().map(|line| code(&line)).collect();
     let count = missing.len() as u64;
     section("Missing", missing, count);
+    let mut tables = String::new();
+    markup::matrix(&mut tables, &digest.sections);
+    if digest.disagreed > 0 {
+        let _ = writeln!(
+            tables,
+            "{} where the text is silent.\n",
+            crate::text::count(digest.disagreed, "disagreement")
+        );
+    }
+    if !tables.is_empty() && text.len() + tables.len() < PAGE {
+        let _ = writeln!(
+            text,
+            "<details><summary>By section</summary>\n\n{tables}</details>"
+        );
+    }
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn commands_and_pages_are_escaped() {
@@ -280,15 +270,5 @@ mod tests {
         );
         assert_eq!(position(Some("c:\\x")), "file=c%3A\\x,");
         assert_eq!(position(None), "");
-        assert_eq!(code("<b>|`*x"), "<code>&#60;b&#62;&#124;&#96;&#42;x</code>");
-    }
-
-    proptest! {
-        #[test]
-        fn code_is_one_line_without_markup(text in any::<String>()) {
-            let page = code(&text);
-            let inner = page.strip_prefix("<code>").and_then(|p| p.strip_suffix("</code>")).unwrap();
-            prop_assert!(!inner.contains(['<', '>', '|', '`', '*', '[', '\n', '\r', '"', '@', '_']));
-        }
     }
 }

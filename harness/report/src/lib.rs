@@ -4,14 +4,21 @@
 //! view is a [`Sink`](lnconform_engine::results::Sink)) or from a file. What comes from outside is
 //! made safe first, see [`text`].
 
+pub mod badge;
+mod dialects;
 pub mod diff;
 mod difference;
 mod digest;
 pub mod github;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+mod markup;
 mod matrix;
 mod numbers;
 mod progress;
+mod sections;
 mod style;
 pub mod terminal;
 pub mod text;
@@ -20,5 +27,7 @@ pub use progress::Progress;
 pub use style::Style;
 pub use terminal::{ReportError, Requirement, Requirements, View};
 
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ const KEPT: usize = 10_000;
 /// order of what a reader has to know first. What follows a failure in a scenario is not reached,
 /// so that a failure goes before what did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Cell {
+pub(crate) enum Cell {
     Passed,
     NotApplicable,
     NotRun,
@@ -40,8 +40,21 @@ impl Cell {
         }
     }
 
+    /// The column of the table of counts it belongs to, from 0.
+    pub(crate) fn column(self) -> usize {
+        match self {
+            Cell::Passed => 0,
+            Cell::Unexpected | Cell::Missing => 1,
+            Cell::Known => 2,
+            Cell::Warned => 3,
+            Cell::Unsupported => 4,
+            Cell::NotApplicable => 5,
+            Cell::NotRun => 6,
+        }
+    }
+
     /// The words of the table of counts; only what is unexpected is shouted.
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Cell::Passed => "passed",
             Cell::NotApplicable => "n/a",
@@ -57,9 +70,9 @@ impl Cell {
 
 /// Scenarios of one folder that have the same roles.
 #[derive(Clone, Debug, Default)]
-struct Table {
+pub(crate) struct Table {
     /// Implementations, in the order of the roles, to scenario and cell.
-    rows: BTreeMap<Vec<String>, BTreeMap<String, Cell>>,
+    pub(crate) rows: BTreeMap<Vec<String>, BTreeMap<String, Cell>>,
 }
 
 /// The tables of a run.
@@ -101,6 +114,13 @@ impl Matrix {
         }
     }
 
+    /// Every table, with its folder and its roles from the payer to the payee.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &[String], &Table)> {
+        self.tables
+            .iter()
+            .map(|((folder, roles), table)| (folder.as_str(), roles.as_slice(), table))
+    }
+
     /// The tables in which there is something to compare: those with more than one choice of
     /// implementations. No cell is empty: `-` is a choice that the scenario does not allow.
     pub(crate) fn text(&self, style: Style) -> String {
@@ -121,7 +141,7 @@ impl Matrix {
 }
 
 /// The payer first and the payee last, as money goes.
-fn rank(role: &str) -> u8 {
+pub(crate) fn rank(role: &str) -> u8 {
     match role {
         "payer" => 0,
         "payee" => 2,
@@ -146,6 +166,12 @@ impl Column {
 }
 
 impl Table {
+    /// The scenarios, by name.
+    pub(crate) fn scenarios(&self) -> std::collections::BTreeSet<&str> {
+        let all = self.rows.values().flat_map(BTreeMap::keys);
+        all.map(String::as_str).collect()
+    }
+
     fn write(&self, text: &mut String, style: Style, roles: &[String], names: &[&str]) {
         let shown = |text: &str| cut(&clean(text), 24).into_owned();
         let who = |place: usize| {

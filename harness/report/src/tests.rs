@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A name that nobody should be able to use.
-const HOSTILE: &str = "<script>\u{1b}[31m`x`|::error::\u{202e}";
+pub(crate) const HOSTILE: &str = "<script>\u{1b}[31m`x`|::error::\u{202e}";
 
 /// Why an implementation is not there.
 const NO_LND: &str = "no lnd found; install it with `lnconform install lnd`";
@@ -28,7 +28,7 @@ macro_rules! screen {
     };
 }
 
-fn requirement(id: &str) -> Option<Requirement> {
+pub(crate) fn requirement(id: &str) -> Option<Requirement> {
     (id == "bolt12/offer/reader/unknown-even").then(|| Requirement {
         keyword: "MUST NOT".into(),
         section: "BOLT 12, Requirements For Offers".into(),
@@ -37,7 +37,7 @@ fn requirement(id: &str) -> Option<Requirement> {
     })
 }
 
-fn implementation(name: &str, version: &str, reason: Option<&str>) -> RunImplementation {
+pub(crate) fn implementation(name: &str, version: &str, reason: Option<&str>) -> RunImplementation {
     RunImplementation {
         name: name.into(),
         version: version.into(),
@@ -47,7 +47,7 @@ fn implementation(name: &str, version: &str, reason: Option<&str>) -> RunImpleme
     }
 }
 
-fn head(implementations: Vec<RunImplementation>) -> Record {
+pub(crate) fn head(implementations: Vec<RunImplementation>) -> Record {
     Record::Run(Run {
         format: FORMAT,
         run: "20261125-120000-abcd".into(),
@@ -64,7 +64,7 @@ fn head(implementations: Vec<RunImplementation>) -> Record {
     })
 }
 
-fn check(id: &str, who: &str, outcome: Outcome) -> Check {
+pub(crate) fn check(id: &str, who: &str, outcome: Outcome) -> Check {
     Check {
         id: id.into(),
         attempt: 1,
@@ -93,7 +93,7 @@ fn check(id: &str, who: &str, outcome: Outcome) -> Check {
     }
 }
 
-fn refused() -> Check {
+pub(crate) fn refused() -> Check {
     Check {
         blame: Some(Blame::Implementation),
         requirements: vec!["bolt12/offer/reader/unknown-even".into()],
@@ -112,7 +112,7 @@ fn refused() -> Check {
     }
 }
 
-fn hostile() -> Check {
+pub(crate) fn hostile() -> Check {
     Check {
         message: Some(format!(
             "::error::one\r\n##[error]{HOSTILE}\n::set-env name=x::y"
@@ -124,7 +124,7 @@ fn hostile() -> Check {
     }
 }
 
-fn scenario() -> Check {
+pub(crate) fn scenario() -> Check {
     let roles = [("payee", "lnd"), ("payer", "ldk-node")];
     Check {
         implementation: None,
@@ -146,7 +146,7 @@ fn scenario() -> Check {
 }
 
 /// One of everything.
-fn everything() -> Vec<Record> {
+pub(crate) fn everything() -> Vec<Record> {
     let warned = Check {
         expected: true,
         warning: true,
@@ -273,7 +273,7 @@ fn pretty(records: &[Record], style: Style) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn file(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn file(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.jsonl");
     let mut writer = ResultWriter::create(&path).unwrap();
@@ -283,7 +283,7 @@ fn file(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Nothing that a terminal or a log reader would act on.
-fn harmless(text: &str) {
+pub(crate) fn harmless(text: &str) {
     assert!(
         !text.contains(|c: char| c.is_control() && c != '\n'),
         "{text:?}"
@@ -317,7 +317,7 @@ fn a_run_in_which_all_is_well() {
 
 /// Scenarios on two implementations: a pair and a line of three in one folder, and a folder with
 /// more scenarios than a line has room for.
-fn roles() -> Vec<Record> {
+pub(crate) fn roles() -> Vec<Record> {
     let on = |id: &str, who: &[(&str, &str)], outcome| Check {
         implementation: None,
         roles: Some(

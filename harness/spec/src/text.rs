@@ -126,6 +126,34 @@ pub fn sentence_of(
     (!same.is_empty()).then(|| same.swap_remove(place.unwrap_or(0)))
 }
 
+/// The sentences of all entries whose text lies below `dir` or is a draft of our own, by the entry's
+/// id. An entry whose sentence the text does not hold any more is left out.
+///
+/// # Errors
+/// When `dir` or a text in it cannot be read.
+pub fn sentences_of(
+    catalogue: &Catalogue,
+    sources: &Sources,
+    dir: Option<&Path>,
+) -> Result<HashMap<String, String>, Diagnostic> {
+    let mut found = HashMap::new();
+    for header in catalogue.headers() {
+        let Some(text) = text_of(catalogue, &header.spec, sources, dir)? else {
+            continue;
+        };
+        let texts: HashMap<String, String> = sentences(&text)
+            .into_iter()
+            .map(|s| (s.hash, s.text))
+            .collect();
+        for entry in catalogue.entries().filter(|e| e.spec == header.spec) {
+            if let Some(text) = texts.get(&entry.sentence) {
+                found.insert(entry.id.clone(), text.clone());
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// A statement that has no entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Missing {
@@ -448,6 +476,22 @@ A greeter:
 
   * hungry
 ";
+
+    #[test]
+    fn sentences_of_all_entries_are_those_of_each() {
+        let catalogue = Catalogue::embedded().unwrap();
+        let sources = Sources::open(None).unwrap();
+        let all = sentences_of(&catalogue, &sources, None).unwrap();
+        let of_amp = || catalogue.entries().filter(|e| e.spec == "amp");
+        assert!(of_amp().count() > 10);
+        for entry in of_amp() {
+            let one = sentence_of(&catalogue, entry, &sources, None).map(|s| s.text);
+            assert_eq!(all.get(&entry.id), one.as_ref(), "{}", entry.id);
+            assert!(one.is_some(), "{}", entry.id);
+        }
+        // A text that is not at hand has none.
+        assert!(!all.keys().any(|id| id.starts_with("bolt12/offer/")));
+    }
 
     #[test]
     fn leaves_with_their_own_or_an_inherited_keyword_count() {

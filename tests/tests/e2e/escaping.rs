@@ -34,6 +34,23 @@ fn a_hostile_adapter_shows_and_does_nothing() {
         .code(1);
     let report = place.run(&["report", ".lnconform/last.jsonl"]).code(0);
     let page = place.read("summary.md");
+    let written = |format: &str| {
+        let file = format!("out.{format}");
+        let args = [
+            "report",
+            ".lnconform/last.jsonl",
+            "--format",
+            format,
+            "-o",
+            &file,
+        ];
+        let _ = place.run(&args).code(0);
+        place.read(&file)
+    };
+    let [html, junit, markdown, badge] = ["html", "junit", "markdown", "badge"].map(written);
+    // Our own elements and no others.
+    assert_eq!(html.matches("<script").count(), 3, "{html}");
+    assert!(!junit.contains("<script") && !markdown.contains("<script"));
     let explain = place
         .run(&["explain", "mine/short", "--vectors", "v"])
         .code(0);
@@ -44,6 +61,10 @@ fn a_hostile_adapter_shows_and_does_nothing() {
         ("json", &json.stdout),
         ("report", &report.stdout),
         ("page", &page),
+        ("html", &html),
+        ("junit", &junit),
+        ("markdown", &markdown),
+        ("badge", &badge),
         ("explain", &explain.stdout),
         ("check", &check.stdout),
         ("errors", &pretty.stderr),
@@ -70,7 +91,7 @@ fn a_hostile_adapter_shows_and_does_nothing() {
         !page.contains("<script") && !page.contains("\n::"),
         "{page}"
     );
-    assert!(page.contains("&#60;script&#62;"), "{page}");
+    assert!(page.contains("&lt;script&gt;"), "{page}");
     // The answers themselves are in the result file, as JSON.
     assert!(
         place

@@ -12,6 +12,7 @@ mod exit_codes;
 mod faulty;
 mod fuzz;
 mod merge;
+mod reports;
 mod selection;
 mod snapshots;
 mod upstream;

@@ -1,15 +1,17 @@
 //! `report`, `diff`, and the screen of `run`.
 
-use crate::args::{DiffArgs, ReportArgs, RunFormat};
+use crate::args::{DiffArgs, DiffFormat, ReportArgs, ReportFormat, RunFormat};
 use crate::failure::{Done, Failure};
 use lnconform_engine::record::Record;
 use lnconform_engine::results::Sink;
 use lnconform_report::github::{self, GithubView};
+use lnconform_report::html::{self, Sentence, Sentences};
 use lnconform_report::json::{self, JsonView};
-use lnconform_report::terminal;
 use lnconform_report::{Progress, ReportError, Requirement, Requirements, Style, View, diff};
-use lnconform_spec::Catalogue;
-use std::io::{self, Stdout, stdout};
+use lnconform_report::{badge, junit, markdown, terminal};
+use lnconform_spec::{Catalogue, Sources, text};
+use std::fs;
+use std::io::{self, Stdout, Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// What a person (or GitHub) sees of a run while it goes.
@@ -113,6 +115,19 @@ fn requirements(catalogue: &Catalogue) -> Requirements<'_> {
 fn failed(error: ReportError) -> Failure {
     match error {
         ReportError::Results(e) => e.into(),
+        // A place that cannot be written to is what the user named; a full disk is not.
+        ReportError::Output(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Failure::usage(ReportError::Output(e))
+        }
         other => Failure::environment(other),
     }
 }
@@ -120,25 +135,145 @@ fn failed(error: ReportError) -> Failure {
 /// Shows a result file.
 pub fn report(args: &ReportArgs) -> Done {
     let own = Path::new("specs");
-    let catalogue = Catalogue::open(own.join("catalogue").is_dir().then_some(own))?;
-    let shown = match args.format {
-        RunFormat::Pretty => terminal::show(
-            &args.results,
-            stdout(),
-            Style::of_stdout(),
-            requirements(&catalogue),
-        ),
-        RunFormat::Json => json::show(&args.results, stdout()),
-        RunFormat::Github => github::show(&args.results, stdout(), step_summary()),
+    let own = own.join("catalogue").is_dir().then_some(own);
+    let catalogue = Catalogue::open(own)?;
+    let [results, more @ ..] = args.results.as_slice() else {
+        return Err(Failure::usage("no result file is named"));
     };
-    shown.map(|_| 0).map_err(failed)
+    if !more.is_empty() && args.format != ReportFormat::Html {
+        return Err(Failure::usage(
+            "only `--format html` shows several result files; name one",
+        ));
+    }
+    let output = args.output.as_deref();
+    if let Some(output) = output {
+        not_an_input(output, args.results.iter())?;
+    }
+    let rules = requirements(&catalogue);
+    let shown = match args.format {
+        ReportFormat::Github => {
+            if let Some(page) = output {
+                fresh(page)?;
+            }
+            let page = output.map(PathBuf::from).or_else(step_summary);
+            github::show(results, stdout(), page)
+        }
+        ReportFormat::Pretty => {
+            let style = match output {
+                Some(_) => Style::plain(),
+                None => Style::of_stdout(),
+            };
+            to(output, |out| terminal::show(results, out, style, rules))
+        }
+        ReportFormat::Json => to(output, |out| json::show(results, out)),
+        ReportFormat::Html => {
+            let sentences = sentences(&catalogue, own, args.specs.as_deref())?;
+            to(output, |out| html::show(&args.results, out, &sentences))
+        }
+        ReportFormat::Junit => to(output, |out| junit::show(results, out)),
+        ReportFormat::Markdown => to(output, |out| markdown::show(results, out, &rules)),
+        ReportFormat::Badge => to(output, |out| badge::show(results, out)),
+    };
+    match shown {
+        // Whoever closed the pipe has seen enough.
+        Err(ReportError::Output(e))
+            if output.is_none() && e.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            Ok(0)
+        }
+        other => other.map(|_| 0).map_err(failed),
+    }
+}
+
+/// Requirements with their sentences, where the texts are at hand: our own drafts, and what lies
+/// below `specs`.
+fn sentences<'a>(
+    catalogue: &'a Catalogue,
+    own: Option<&Path>,
+    specs: Option<&Path>,
+) -> Result<Sentences<'a>, Failure> {
+    // A variable that is set to nothing names none.
+    let specs = specs.filter(|dir| !dir.as_os_str().is_empty());
+    if let Some(dir) = specs.filter(|dir| !dir.is_dir()) {
+        return Err(Failure::usage(format!(
+            "{} is no folder; `--specs` (or LNCONFORM_SPECS) names a checkout of the specifications",
+            dir.display()
+        )));
+    }
+    let sources = Sources::open(own)?;
+    let texts = text::sentences_of(catalogue, &sources, specs)?;
+    let rules = requirements(catalogue);
+    Ok(Box::new(move |id| {
+        Some(Sentence {
+            requirement: rules(id)?,
+            sentence: texts.get(id).cloned(),
+        })
+    }))
+}
+
+/// Writes to a file as a whole or not at all, or to standard output.
+fn to<T>(
+    output: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, ReportError>,
+) -> Result<T, ReportError> {
+    let Some(path) = output else {
+        return write(&mut stdout());
+    };
+    let mut text = Vec::new();
+    let done = write(&mut text)?;
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, text)?;
+    Ok(done)
+}
+
+/// A file that is there and begins empty.
+fn fresh(path: &Path) -> Result<(), Failure> {
+    to(Some(path), |_| Ok(())).map_err(failed)
+}
+
+/// A report never overwrites what it is made from.
+fn not_an_input<'a>(
+    output: &Path,
+    mut inputs: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    match inputs.find(|input| same(output, input)) {
+        Some(_) => Err(Failure::usage(format!(
+            "{} is the result file itself; name another file with `--output`",
+            output.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Shows what changed between two result files.
 pub fn diff(args: &DiffArgs) -> Done {
+    let output = args.output.as_deref();
+    if let Some(output) = output {
+        not_an_input(output, [&args.old, &args.new].into_iter())?;
+    }
     let diff = diff::compare(&args.old, &args.new)?;
-    // Whoever closed the pipe has seen enough.
-    let _ = diff.write(&mut stdout(), Style::of_stdout());
+    let style = match output {
+        Some(_) => Style::plain(),
+        None => Style::of_stdout(),
+    };
+    let written = to(output, |mut out| {
+        match args.format {
+            DiffFormat::Text => diff.write(&mut out, style)?,
+            DiffFormat::Markdown => markdown::show_diff(&diff, out)?,
+            DiffFormat::Html => html::show_diff(&diff, out)?,
+        }
+        Ok(())
+    });
+    // Whoever closed the pipe has seen enough; a file that cannot be written is a fault.
+    if output.is_some() {
+        written.map_err(failed)?;
+    }
     let fails = args.fail_on.is_some() && diff.new_trouble() > 0;
     Ok(u8::from(fails))
 }
