@@ -8,6 +8,7 @@
 
 pub mod catalogue;
 pub mod coverage;
+pub mod proofs;
 pub mod sources;
 pub mod text;
 mod tree;
@@ -15,6 +16,7 @@ pub mod upstream;
 
 pub use catalogue::{Catalogue, Class, Entry, Keyword, Role};
 pub use coverage::{Coverage, Emitted, coverage};
+pub use proofs::Proofs;
 pub use sources::{Found, Source, Sources};
 pub use text::Statement;
 pub use upstream::{UpstreamCase, UpstreamExpect, UpstreamProblem};

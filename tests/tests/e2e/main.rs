@@ -5,12 +5,14 @@
 
 mod adapters;
 mod audit;
+mod authors;
 mod bad_input;
 mod commands;
 mod escaping;
 mod exit_codes;
 mod faulty;
 mod fuzz;
+mod proofs;
 mod selection;
 mod snapshots;
 mod upstream;

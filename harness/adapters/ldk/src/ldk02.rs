@@ -11,6 +11,9 @@ use lnconform_protocol::params::Params;
 )]
 #[path = "codec.rs"]
 pub mod codec;
+#[allow(clippy::duplicate_mod, reason = "as for the codec")]
+#[path = "dns.rs"]
+mod dns;
 
 /// Name of the adapter.
 pub const NAME: &str = "ldk-0.2";

@@ -11,6 +11,9 @@ use lnconform_protocol::params::Params;
 )]
 #[path = "codec.rs"]
 pub mod codec;
+#[allow(clippy::duplicate_mod, reason = "as for the codec")]
+#[path = "dns.rs"]
+mod dns;
 mod payer_proof;
 
 /// Name of the adapter.

@@ -9,6 +9,7 @@ mod amp;
 mod amp_tunnel;
 mod blinded_path;
 mod bolt12;
+mod dns;
 mod keysend_proof;
 mod mutant;
 mod onion;

@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod init;
 pub mod list;
 pub mod mutants;
+pub mod proofs;
 pub mod provision;
 pub mod report;
 pub mod run;
