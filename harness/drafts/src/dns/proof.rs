@@ -217,12 +217,13 @@ impl<'a> Chain<'a> {
 
     fn sign_off(&mut self, at: usize) {
         let (name, is_ds) = (self.sets[at].name.clone(), self.sets[at].kind == kind::DS);
-        let zones = self.zones.clone();
+        let zones = std::mem::take(&mut self.zones);
         // A zone does not speak for its parent: its DS is the parent's.
         self.try_signatures(at, |signer| {
             let may = name.is_in(signer) && !(is_ds && name == *signer);
             may.then(|| zones.get(signer).cloned()).flatten()
         });
+        self.zones = zones;
     }
 
     /// Looks for a signature of a set by one of the keys of its signer. The first violation is kept.
