@@ -405,6 +405,29 @@ pub enum SpecCommand {
     /// the same. Each such case is shown with the rules that refuse it one after the other, and with
     /// vectors that only the named rule refuses.
     Audit(AuditArgs),
+    /// What proof of payment each form of payment leaves, and the checks that show it
+    Proofs {
+        /// The result file whose outcomes are shown
+        results: Option<PathBuf>,
+        /// In its place, what `--format json` wrote of an earlier run
+        #[arg(long, value_name = "FILE", conflicts_with = "results")]
+        recorded: Option<PathBuf>,
+        /// How it is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: ProofsFormat,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProofsFormat {
+    /// For people
+    Text,
+    /// For a page
+    Markdown,
+    /// For programs, and for `--recorded`
+    Json,
+    /// The ids of the checks, a line each: filters for `run`
+    Ids,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -45,6 +45,11 @@ fn main() -> ExitCode {
             } => commands::spec::coverage(results, *format, specs_named, mutants.as_deref()),
             SpecCommand::Import { specs } => commands::spec::import(specs),
             SpecCommand::Audit(args) => commands::spec::audit(args),
+            SpecCommand::Proofs {
+                results,
+                recorded,
+                format,
+            } => commands::proofs::proofs(results.as_deref(), recorded.as_deref(), *format),
         },
         Command::Mutants(args) => commands::mutants::run(&args),
         Command::Fuzz(args) => commands::fuzz::fuzz(&args),

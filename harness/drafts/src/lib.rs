@@ -12,6 +12,8 @@ pub mod bech32;
 pub mod bigsize;
 pub mod blinding;
 pub mod bolt12;
+pub mod dns;
+pub mod evidence;
 pub mod failure;
 pub mod features;
 pub mod keys;

@@ -1047,6 +1047,18 @@ table! {
     BLIP_66_SERVE_LIMIT = "blip-0066/serve-static-invoice/limit", Contextual, Bounded;
     /// bLIP 66, `static_invoice_persisted`, recipient: it came over a path that the receiver made for it.
     BLIP_66_PERSISTED_AUTHENTICATE = "blip-0066/static-invoice-persisted/authenticate", Contextual;
+    /// bLIP 32, sender of a query: there is a way to answer.
+    DNS_QUERY_REPLY_PATH = "blip-0032/query/sender/reply-path";
+    /// bLIP 32, sender of a query: the name is printable ASCII and ends in a dot.
+    DNS_QUERY_NAME = "blip-0032/query/sender/domain-name";
+    /// bLIP 32, recipient of a query: what it answers with are records as RFC 9102 has them.
+    DNS_PROOF_FORMAT = "blip-0032/query/recipient/format";
+    /// bLIP 32, recipient of a proof: every record is signed in an unbroken chain.
+    DNS_PROOF_SIGNATURES = "blip-0032/proof/recipient/signatures";
+    /// bLIP 32, recipient of a proof: no signature over SHA-1 or by an RSA key under 1024 bits.
+    DNS_PROOF_ALGORITHMS = "blip-0032/proof/recipient/algorithms", Bounded;
+    /// bLIP 32, recipient of a proof: every signature holds now.
+    DNS_PROOF_TIMES = "blip-0032/proof/recipient/times", Contextual, Bounded;
 }
 
 /// A value that a text fixes, such as a hash or an order, and the ways in which a mutant of the
@@ -1176,6 +1188,10 @@ values! {
     BLIP_66_SERVER_REPLY = "blip-0066/server/reply": "no-reply", "first-invoice";
     /// bLIP 66, static invoice server: the request goes on to the receiver as well.
     BLIP_66_SERVER_FORWARD = "blip-0066/server/forward": "not-forwarded";
+    /// bLIP 32, recipient of a query: the answer goes along the reply path.
+    DNS_REPLY = "blip-0032/query/recipient/reply": "without-reply-path";
+    /// bLIP 32, sender of a proof: it is for the name that was asked for.
+    DNS_PROOF_NAME = "blip-0032/proof/sender/domain-name": "without-its-dot";
 }
 
 /// The entry of a rule; `None` when the reference has no rule of that id.

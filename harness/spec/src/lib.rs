@@ -9,6 +9,7 @@
 pub mod catalogue;
 pub mod coverage;
 pub mod dialects;
+pub mod proofs;
 pub mod sources;
 pub mod text;
 mod tree;
@@ -17,6 +18,7 @@ pub mod upstream;
 pub use catalogue::{Catalogue, Class, Entry, Keyword, Role};
 pub use coverage::{Coverage, Emitted, coverage};
 pub use dialects::Dialects;
+pub use proofs::Proofs;
 pub use sources::{Found, Source, Sources};
 pub use text::Statement;
 pub use upstream::{UpstreamCase, UpstreamExpect, UpstreamProblem};

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod audit;
+mod authors;
 mod bad_input;
 mod commands;
 mod escaping;
@@ -12,6 +13,7 @@ mod exit_codes;
 mod faulty;
 mod fuzz;
 mod merge;
+mod proofs;
 mod reports;
 mod selection;
 mod snapshots;

@@ -28,7 +28,7 @@ use super::lightning::offers::parse::{Bolt12ParseError, Bolt12SemanticError};
 use super::lightning::offers::refund::Refund;
 use super::lightning::offers::static_invoice::StaticInvoice;
 use super::lightning::util::ser::{BigSize, FixedLengthReader, Readable, Writeable};
-use super::{MORE, NAME, VERSION, held_htlc_paths, lightning, more, onion};
+use super::{MORE, NAME, VERSION, dns, held_htlc_paths, lightning, more, onion};
 use lnconform_protocol::outcome::{Fail, Outcome, answer};
 use lnconform_protocol::params::{Params, ResultObject, hex, records};
 use lnconform_protocol::{Answer, Handler, Hello, Implementation, OpError, PROTOCOL};
@@ -37,7 +37,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// Operations that this version answers.
-pub const OPERATIONS: [&str; 13] = [
+pub const OPERATIONS: [&str; 15] = [
     "bigsize.decode",
     "bigsize.encode",
     "tlv.decode",
@@ -51,6 +51,8 @@ pub const OPERATIONS: [&str; 13] = [
     "bolt12.invoice_error.decode",
     "bolt12.sign",
     "bolt12.verify",
+    "dns.query.decode",
+    "dns.proof.decode",
 ];
 
 /// The handler of the codec operations; it keeps no state.
@@ -105,6 +107,8 @@ fn call(op: &str, params: Params<'_>) -> Outcome {
         )),
         "bolt12.sign" => sign(params),
         "bolt12.verify" => verify(params),
+        "dns.query.decode" => dns::query_decode(params),
+        "dns.proof.decode" => dns::proof_decode(params),
         _ => onion::call(op, params)
             .or_else(|| more(op, params))
             .unwrap_or_else(|| Err(Fail::Unsupported(format!("{NAME} has no operation {op}")))),

@@ -24,6 +24,9 @@ mod async_messages;
 #[path = "codec.rs"]
 pub mod codec;
 #[allow(clippy::duplicate_mod, reason = "as for the codec")]
+#[path = "dns.rs"]
+mod dns;
+#[allow(clippy::duplicate_mod, reason = "as for the codec")]
 #[path = "onion.rs"]
 mod onion;
 #[allow(clippy::duplicate_mod, reason = "as for the codec")]

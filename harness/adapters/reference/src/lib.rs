@@ -10,6 +10,7 @@ mod amp_tunnel;
 mod async_messages;
 mod blinded_path;
 mod bolt12;
+mod dns;
 mod keysend_proof;
 mod mutant;
 mod onion;

@@ -6,12 +6,13 @@ use crate::amp_tunnel;
 use crate::async_messages;
 use crate::blinded_path;
 use crate::bolt12;
+use crate::dns;
 use crate::keysend_proof;
 use crate::onion;
 use crate::onion_message;
 use crate::payer_proof;
 use crate::payload;
-use crate::simulation::{amp_ptlc, invoice_stack, point_lock};
+use crate::simulation::{amp_ptlc, evidence, invoice_stack, point_lock};
 use crate::trampoline;
 use lnconform_drafts::bolt12::{merkle, offer};
 use lnconform_drafts::keys::{PublicKey, SecretKey};
@@ -180,6 +181,11 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("async.receiver.receive", async_messages::receiver_receive),
     ("async.receiver.update", async_messages::receiver_update),
     ("features.decode", features_decode),
+    ("dns.query.encode", dns::query_encode),
+    ("dns.query.decode", dns::query_decode),
+    ("dns.proof.answer", dns::proof_answer),
+    ("dns.proof.decode", dns::proof_decode),
+    ("dns.proof.verify", dns::proof_verify),
     ("simulation.point_lock.pool", point_lock::make_pool),
     ("simulation.point_lock.pool.verify", point_lock::verify_pool),
     ("simulation.point_lock.lock", point_lock::make_lock),
@@ -196,6 +202,7 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("simulation.amp_ptlc.session", amp_ptlc::session),
     ("simulation.amp_ptlc.attempt", amp_ptlc::attempt),
     ("simulation.amp_ptlc.designs", amp_ptlc::designs),
+    ("simulation.evidence", evidence::evidence),
     ("simulation.invoice_stack", invoice_stack::invoice_stack),
 ];
 

@@ -11,6 +11,7 @@ pub mod init;
 pub mod list;
 pub mod merge;
 pub mod mutants;
+pub mod proofs;
 pub mod provision;
 pub mod report;
 pub mod run;

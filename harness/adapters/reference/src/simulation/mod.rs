@@ -19,9 +19,11 @@
 //! | `simulation.amp_ptlc.session` | one recipient, one LSP, several sets, and who cheats |
 //! | `simulation.amp_ptlc.attempt` | which lock gives a secret that is bound to the attempt |
 //! | `simulation.amp_ptlc.designs` | what each party gains by cheating, from AMP to point locks |
+//! | `simulation.evidence` | what a payer holds after a payment, and whom it convinces |
 //! | `simulation.invoice_stack` | an LSP that hands out what it should not (LS1, LS2) |
 
 pub(crate) mod amp_ptlc;
+pub(crate) mod evidence;
 pub(crate) mod invoice_stack;
 pub(crate) mod point_lock;
 
