@@ -7,11 +7,17 @@ mod adapters;
 mod audit;
 mod bad_input;
 mod commands;
+mod coverage;
+mod drift;
 mod escaping;
 mod exit_codes;
+mod export;
 mod faulty;
 mod fuzz;
+mod revisions;
+mod scaffold;
 mod selection;
+mod sets;
 mod snapshots;
 mod upstream;
 
