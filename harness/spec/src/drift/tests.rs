@@ -52,8 +52,11 @@ fn sources() -> Sources {
     Sources::from_text(Path::new("sources.yaml"), text).unwrap()
 }
 
+/// What stands there once, and what is put in its place.
+type Edits<'a> = &'a [(&'a str, &'a str)];
+
 /// The drift from [`TEXT`] to what `edits` make of it.
-fn edited(edits: &[(&str, &str)]) -> Drift {
+fn edited(edits: Edits<'_>) -> Drift {
     let mut new = TEXT.to_owned();
     for (from, to) in edits {
         assert_eq!(new.matches(from).count(), 1, "{from}");
@@ -121,7 +124,7 @@ fn each_of_five_edits_is_named_and_nothing_else() {
 
 #[test]
 fn each_edit_alone_is_the_only_one() {
-    let cases: [(&[(&str, &str)], &[&str]); 13] = [
+    let cases: [(Edits<'_>, &[&str]); 13] = [
         // Other line breaks, and a fence.
         (
             &[(
