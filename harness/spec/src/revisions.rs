@@ -129,8 +129,13 @@ fn folder(dir: &Path) -> Result<Vec<Text>, RevisionError> {
     let texts = files.into_iter().filter(|f| f.below.ends_with(".md"));
     texts
         .map(|f| {
+            // As from git: a text of another encoding is no reason to read none.
+            let bytes = std::fs::read(&f.path).map_err(|e| RevisionError::Read {
+                path: f.path.clone(),
+                why: e.to_string(),
+            })?;
             Ok(Text {
-                content: file(&f.path)?,
+                content: String::from_utf8_lossy(&bytes).into_owned(),
                 below: f.below,
             })
         })

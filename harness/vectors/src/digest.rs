@@ -102,7 +102,7 @@ mod tests {
                          input: {bytes: \"00\", more: \"1\"}\nexpect: {value: \"0\"}\n";
 
     const SCENARIO: &str = "description: A.\ncovers: [a/b]\n\
-        topology: {nodes: {payer: {}, payee: {}}, channels: [{from: payer, to: payee, capacity_sat: 100000}]}\n\
+        topology: {nodes: {payer: {funded_sat: 1000000}, payee: {}}, channels: [{from: payer, to: payee, capacity_sat: 100000}]}\n\
         steps:\n  - {on: payer, do: keysend.send, with: {to: $payee.node_id, amount_msat: \"1\"}, expect: {}}\n";
 
     #[test]
