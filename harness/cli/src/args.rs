@@ -23,7 +23,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Show the checks a run would make, a line each
     List(Box<ListArgs>),
-    /// Show a check, a requirement or a mutant: sentence, vector, who takes it
+    /// Show a check, a requirement, a mutant or an implementation: sentence, vector, who takes it
     Explain(ExplainArgs),
     /// Accept the observations of the last run as snapshots
     Bless(BlessArgs),
@@ -42,6 +42,8 @@ pub enum Command {
         #[command(subcommand)]
         command: SpecCommand,
     },
+    /// Write vectors as one file, to attach to a bLIP or a pull request
+    Export(ExportArgs),
     /// Show which seeded defects of the reference the vectors catch
     Mutants(MutantsArgs),
     /// Ask every implementation the same made-up inputs, and write what they disagree on as vectors
@@ -160,7 +162,7 @@ pub struct Select {
     /// Only what was unexpected in this result file
     #[arg(long, value_name = "RESULTS", help_heading = "What")]
     pub failed: Option<PathBuf>,
-    /// A named set of the config file
+    /// A frozen set such as 2027.1, whose vectors do not change, or a named set of the config file
     #[arg(long = "set", value_name = "NAME", help_heading = "What")]
     pub set: Option<String>,
     /// A checkout of the specifications (any part of it): its own vectors become checks
@@ -172,7 +174,7 @@ pub struct Select {
         help_heading = "Inputs"
     )]
     pub specs: Option<PathBuf>,
-    /// More vectors, beside the built-in ones
+    /// More vectors, beside the built-in ones: a folder, or a file that `export` wrote
     #[arg(long, value_name = "DIR", help_heading = "Inputs")]
     pub vectors: Vec<PathBuf>,
     /// Only the part K of N
@@ -255,7 +257,7 @@ pub struct ListArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// Id of a check, of a requirement or of a mutant
+    /// Id of a check, of a requirement or of a mutant, or the name of an implementation
     pub id: String,
     /// A checkout of the specifications, for the sentences themselves
     #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
@@ -377,27 +379,26 @@ pub struct MergeArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum SpecCommand {
-    /// Which requirements a run covered
-    Coverage {
-        /// The result file
-        results: PathBuf,
-        /// How it is shown
-        #[arg(long, value_enum, default_value = "text")]
-        format: TextOrJson,
-        /// Only this specification
-        #[arg(long = "spec", value_name = "NAME")]
-        specs_named: Vec<String>,
-        /// What `mutants --format json` wrote, where `--format json` is not to find out by itself which
-        /// requirements are tested
-        #[arg(long, value_name = "FILE")]
-        mutants: Option<PathBuf>,
-    },
+    /// Which requirements a run covered, and who satisfies them
+    Coverage(CoverageArgs),
     /// What upstream's vector files in a checkout give
     Import {
         /// A checkout of the specifications, any part of it
         #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
         specs: PathBuf,
     },
+    /// What became of the statements of a text between two revisions, and what hangs on them
+    Drift(DriftArgs),
+    /// Write a catalogue to be filled in, from a text or the diff of a pull request
+    Scaffold(ScaffoldArgs),
+    /// The frozen sets, and whether their vectors are what they were
+    Sets {
+        /// How the list is shown
+        #[arg(long, value_enum, default_value = "text")]
+        format: TextOrJson,
+    },
+    /// Write a new frozen set, of the codec vectors that there are
+    Freeze(FreezeArgs),
     /// Which negative cases of upstream's files do not test what they name
     ///
     /// A negative case reaches its rule if the reference refuses it and, with that rule alone switched
@@ -430,6 +431,118 @@ pub enum ProofsFormat {
     Ids,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For a page of a repository
+    Markdown,
+    /// One file for a browser
+    Html,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CoverageArgs {
+    /// The result file
+    pub results: PathBuf,
+    /// How it is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Page,
+    /// Only this specification
+    #[arg(long = "spec", value_name = "NAME")]
+    pub specs_named: Vec<String>,
+    /// List every statement with its checks and who satisfies it, not only the counts
+    #[arg(long)]
+    pub statements: bool,
+    /// What `mutants --format json` wrote: which requirements are tested, and the score of each section
+    /// (`--format json` finds out by itself where this is not given)
+    #[arg(long, value_name = "FILE")]
+    pub mutants: Option<PathBuf>,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shown {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For a comment on a pull request
+    Markdown,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DriftArgs {
+    /// Before: a folder, a file, or a git revision in the checkout that --specs names
+    pub old: String,
+    /// After
+    pub new: String,
+    /// A git checkout of the specifications
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
+    pub specs: Option<PathBuf>,
+    /// Only entries of this catalogue
+    #[arg(long = "spec", value_name = "NAME")]
+    pub specs_named: Vec<String>,
+    /// More vectors, beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub vectors: Vec<PathBuf>,
+    /// A store of snapshots that takes the place of the built-in one
+    #[arg(long, value_name = "DIR")]
+    pub snapshots: Option<PathBuf>,
+    /// How it is shown
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Shown,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ScaffoldArgs {
+    /// A Markdown text, or a unified diff that changes one, as `gh pr diff` prints it
+    pub text: PathBuf,
+    /// Name of the specification [default: the listed one, else by the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Which text of a diff; of a text, its path in a checkout
+    #[arg(long, value_name = "PATH")]
+    pub document: Option<String>,
+    /// The revision of the text [default: the listed one, else its blob hash]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// A checkout of the specifications: the text that a diff changes
+    #[arg(long, value_name = "DIR", env = "LNCONFORM_SPECS", value_parser = folder())]
+    pub specs: Option<PathBuf>,
+    /// Write each statement above its entry, as a comment to be deleted
+    #[arg(long)]
+    pub quote: bool,
+    /// Take statements that have an entry already, too
+    #[arg(long)]
+    pub all: bool,
+    /// A new file, such as specs/catalogue/NAME.yaml [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct FreezeArgs {
+    /// Name of the set: year and number, such as 2027.1
+    pub name: String,
+    /// Globs over check ids, or @FILE with one a line; none: every vector
+    #[arg(value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// Take scenarios too
+    #[arg(long)]
+    pub scenarios: bool,
+    /// The day from which on it does not change (YYYY-MM-DD) [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub today: Option<String>,
+    /// Folder of the file NAME.yaml
+    #[arg(long, short, value_name = "DIR", default_value = "specs/sets")]
+    pub output: PathBuf,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct AuditArgs {
     /// Globs over check ids, or @FILE with one a line
@@ -455,6 +568,28 @@ pub struct AuditArgs {
     pub format: TextOrJson,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A JSON list, as the specifications' own vector files are
+    BoltJson,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// Globs over check ids, or @FILE with one a line
+    #[arg(value_name = "FILTER", required = true)]
+    pub filters: Vec<String>,
+    /// How they are written
+    #[arg(long, value_enum, default_value = "bolt-json")]
+    pub format: ExportFormat,
+    /// More vectors, beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub vectors: Vec<PathBuf>,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct MutantsArgs {
     /// Globs over check ids, or @FILE with one a line: the vectors that have to catch them
@@ -466,6 +601,9 @@ pub struct MutantsArgs {
     /// More vectors, beside the built-in ones
     #[arg(long, value_name = "DIR")]
     pub vectors: Vec<PathBuf>,
+    /// Show how many are caught in each section of the specifications, instead of each mutant
+    #[arg(long)]
+    pub by_section: bool,
     /// How the list is shown
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,

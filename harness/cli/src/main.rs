@@ -37,13 +37,12 @@ fn main() -> ExitCode {
         Command::Diff(args) => commands::report::diff(&args),
         Command::Merge(args) => commands::merge::merge(&args),
         Command::Spec { command } => match &command {
-            SpecCommand::Coverage {
-                results,
-                format,
-                specs_named,
-                mutants,
-            } => commands::spec::coverage(results, *format, specs_named, mutants.as_deref()),
+            SpecCommand::Coverage(args) => commands::spec::coverage(args),
             SpecCommand::Import { specs } => commands::spec::import(specs),
+            SpecCommand::Drift(args) => commands::drift::drift(args),
+            SpecCommand::Scaffold(args) => commands::scaffold::scaffold(args),
+            SpecCommand::Sets { format } => commands::sets::sets(*format),
+            SpecCommand::Freeze(args) => commands::sets::freeze(args),
             SpecCommand::Audit(args) => commands::spec::audit(args),
             SpecCommand::Proofs {
                 results,
@@ -51,6 +50,7 @@ fn main() -> ExitCode {
                 format,
             } => commands::proofs::proofs(results.as_deref(), recorded.as_deref(), *format),
         },
+        Command::Export(args) => commands::export::export(&args),
         Command::Mutants(args) => commands::mutants::run(&args),
         Command::Fuzz(args) => commands::fuzz::fuzz(&args),
         Command::Adapter(args) => match &args.command {

@@ -14,10 +14,14 @@ use lnconform_engine::record::{Keyword, Lane};
 use lnconform_engine::results;
 use lnconform_engine::run::introduce;
 use lnconform_regtest::provision::{self, Lookup, Provisioner};
+use lnconform_spec::sets::{Broken, FrozenSet};
 use lnconform_spec::upstream::{self, UpstreamProblem};
 use lnconform_spec::{Catalogue, Sources};
+use lnconform_vectors::case::{Case, Origin};
+use lnconform_vectors::digest::digest;
+use lnconform_vectors::export;
 use lnconform_vectors::load::{Options, Root, Set, Vectors};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Vectors, catalogue and texts.
@@ -32,6 +36,21 @@ pub struct World {
     pub problems: Vec<UpstreamProblem>,
     /// Id prefixes of upstream's files that are at hand.
     pub upstream: BTreeSet<String>,
+    /// Revisions that `--spec NAME@REV` puts in the place of the pinned ones.
+    under: BTreeMap<String, String>,
+}
+
+/// Digits of a revision in the name of a snapshot.
+const REVISION_DIGITS: usize = 12;
+
+/// A revision as it stands in the name of a snapshot.
+fn short(revision: &str) -> String {
+    revision.chars().take(REVISION_DIGITS).collect()
+}
+
+/// Whether two names of revisions mean the same: seven digits of a commit are enough.
+fn same_revision(a: &str, b: &str) -> bool {
+    a == b || (a.len().min(b.len()) >= 7 && (a.starts_with(b) || b.starts_with(a)))
 }
 
 impl World {
@@ -40,10 +59,8 @@ impl World {
     /// # Errors
     /// Every mistake in the user's files.
     pub fn load(specs: Option<&Path>, vectors: &[PathBuf]) -> Result<Self, Failure> {
-        let own = Path::new("specs");
-        let own = own.join("catalogue").is_dir().then_some(own);
-        let catalogue = Catalogue::open(own)?;
-        let sources = Sources::open(own)?;
+        let catalogue = catalogue()?;
+        let sources = sources()?;
         let (cases, problems) = match specs {
             Some(dir) if !dir.is_dir() => {
                 return Err(Failure::usage(format!(
@@ -55,7 +72,12 @@ impl World {
             None => (Vec::new(), Vec::new()),
         };
         let mut roots = vec![Root::built_in(Path::new(""))];
+        let mut exported = Vec::new();
         for dir in vectors {
+            if dir.is_file() && export::is_export(dir) {
+                exported.extend(export::read(dir, &lnconform_yaml::read(dir)?)?);
+                continue;
+            }
             if !dir.is_dir() {
                 return Err(Failure::usage(format!(
                     "{} is no folder; `--vectors` names a folder of vector files",
@@ -68,7 +90,8 @@ impl World {
             requirements: Some(&catalogue),
             ..Options::default()
         };
-        let set = Vectors::load(&roots, &cases, &options)?;
+        let mut set = Vectors::load(&roots, &cases, &options)?;
+        set.add(exported)?;
         let upstream = cases.iter().filter_map(|c| file_prefix(&c.id)).collect();
         Ok(Self {
             catalogue,
@@ -76,8 +99,122 @@ impl World {
             set,
             problems,
             upstream,
+            under: BTreeMap::new(),
         })
     }
+
+    /// Each catalogue's revision in this run, by name.
+    pub fn specs(&self) -> BTreeMap<String, String> {
+        let mut specs = self.catalogue.specs();
+        specs.extend(self.under.clone());
+        specs
+    }
+
+    /// Each specification's revision in this run, by name; of a pull request also by its number.
+    pub fn pins(&self) -> BTreeMap<String, String> {
+        let mut pins = self.specs();
+        for source in self.sources.iter() {
+            if let Some((pull, _)) = source.document.split_once('/')
+                && pull.starts_with("pr-")
+            {
+                pins.entry(pull.to_owned())
+                    .or_insert_with(|| source.revision.clone());
+            }
+        }
+        pins
+    }
+
+    /// The revisions whose snapshots are kept, whichever this run is of.
+    pub fn held(&self) -> impl Iterator<Item = String> {
+        let some = self.catalogue.headers().filter(|h| !h.held.is_empty());
+        some.flat_map(|h| h.held.iter().chain([&h.revision]))
+            .map(|revision| short(revision))
+    }
+
+    /// The names that `--spec` means: of a pull request (`pr-836`), every specification that is written
+    /// from its texts. A revision that a catalogue holds takes the place of the pinned one, in the
+    /// vectors too, so that observations are compared with the snapshots of that revision.
+    pub fn named(&mut self, given: &[String]) -> Vec<String> {
+        let base = |spec: &str| spec.split('@').next().unwrap_or_default().to_owned();
+        let of_cases = self.set.cases.iter().filter_map(|c| c.spec.as_deref());
+        let known: BTreeSet<String> = of_cases.map(base).collect();
+        let mut names = Vec::new();
+        for wanted in given {
+            let (name, revision) = match wanted.split_once('@') {
+                Some((name, revision)) => (name, Some(revision)),
+                None => (wanted.as_str(), None),
+            };
+            let of_pull = self.catalogue.headers().filter(|h| {
+                let inner = h.document.strip_prefix(name);
+                name.starts_with("pr-") && inner.is_some_and(|rest| rest.starts_with('/'))
+            });
+            let mut all: Vec<String> = of_pull.map(|h| h.spec.clone()).collect();
+            all.push(name.to_owned());
+            all.retain(|spec| known.contains(spec));
+            if all.is_empty() {
+                // The plan says that there is no such specification.
+                all.push(name.to_owned());
+            }
+            for spec in all {
+                if let Some(revision) = revision {
+                    self.put_under(&spec, revision);
+                }
+                names.push(match revision {
+                    Some(revision) => format!("{spec}@{revision}"),
+                    None => spec,
+                });
+            }
+        }
+        names
+    }
+
+    /// Runs the vectors of a specification as those of a held revision.
+    fn put_under(&mut self, spec: &str, revision: &str) {
+        let header = self.catalogue.headers().find(|h| h.spec == spec);
+        let Some(header) = header else { return };
+        let held = header
+            .held
+            .iter()
+            .find(|held| same_revision(held, revision));
+        let Some(held) = held.cloned() else { return };
+        let pinned = header.revision.clone();
+        for case in &mut self.set.cases {
+            let Some(named) = &case.spec else { continue };
+            let (name, at) = named.split_once('@').unwrap_or((named, &pinned));
+            if name == spec && same_revision(at, &pinned) {
+                case.spec = Some(format!("{spec}@{}", short(&held)));
+            }
+        }
+        self.under.insert(spec.to_owned(), held);
+    }
+}
+
+/// The catalogues: those of `specs/` in the working directory take the place of those in the binary.
+/// Where the vectors are those of the binary, the catalogues that these need stay beside them, so that
+/// somebody may write one in a folder of their own.
+///
+/// # Errors
+/// Every mistake in the user's catalogues.
+pub fn catalogue() -> Result<Catalogue, Failure> {
+    let own = Path::new("specs");
+    if !own.join("catalogue").is_dir() {
+        return Ok(Catalogue::embedded()?);
+    }
+    match Root::built_in(Path::new("")) {
+        Root::Embedded => Ok(Catalogue::beside(own)?),
+        Root::BuiltIn(_) | Root::Added(_) => Ok(Catalogue::load(own)?),
+    }
+}
+
+/// Pins of the texts; a list in `specs/` of the working directory wins.
+///
+/// # Errors
+/// Mistakes in the user's list.
+pub fn sources() -> Result<Sources, Failure> {
+    let own = Path::new("specs");
+    Ok(Sources::open(
+        own.join("catalogue").is_dir().then_some(own),
+    )?)
 }
 
 /// `upstream/bolt12/offers-test` of `upstream/bolt12/offers-test/SLUG~HASH/step`.
@@ -103,10 +240,16 @@ impl Requirements for Keywords<'_> {
 /// What was asked for, with the configuration file's answers where the command line is silent.
 pub fn merge(select: &Select, config: &Config) -> Result<Select, Failure> {
     let mut select = select.clone();
-    if let Some(set) = &select.set {
+    // The sets of the configuration are filters, and go before frozen ones of the same name.
+    if let Some(set) = select.set.clone()
+        && (config.sets.contains_key(&set) || !lnconform_spec::sets::is_set_name(&set))
+    {
         select
             .filters
-            .extend_from_slice(config.set(set).map_err(Failure::usage)?);
+            .extend_from_slice(config.set(&set).map_err(Failure::usage)?);
+        select.set = None;
+    } else if select.set.is_some() {
+        // See `frozen`.
     } else if select.filters.is_empty()
         && let Some(default) = config.sets.get("default")
         // `**` is everything: leaving it out keeps the run unfiltered.
@@ -136,7 +279,56 @@ pub fn unfiltered(select: &Select) -> bool {
         && select.requirement.is_empty()
         && select.tags.is_empty()
         && select.failed.is_none()
+        && select.set.is_none()
         && select.shard.is_none()
+}
+
+/// The ids of the frozen set that [`merge`] has left in the selection.
+///
+/// # Errors
+/// A set that is not known, and one whose vectors are not what they were.
+pub fn frozen(select: &Select, world: &World) -> Result<Option<HashSet<String>>, Failure> {
+    let Some(name) = &select.set else {
+        return Ok(None);
+    };
+    let sets = FrozenSet::all(Path::new("specs"))?;
+    let Some(set) = sets.iter().find(|s| s.set == *name) else {
+        let known: Vec<&str> = sets.iter().map(|s| s.set.as_str()).collect();
+        let known = match known.as_slice() {
+            [] => "there is none yet".to_owned(),
+            some => format!("there is {}", some.join(", ")),
+        };
+        return Err(Failure::usage(format!(
+            "there is no frozen set `{name}`; {known}"
+        )));
+    };
+    let broken = broken(set, world);
+    if let Some((id, how)) = broken.first() {
+        let how = match how {
+            Broken::Gone => "is gone",
+            Broken::Changed => "was changed",
+        };
+        let more = match broken.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        return Err(Failure::usage(format!(
+            "the set {name} is frozen, and its vector `{id}` {how}{more}; run the version of lnconform \
+             that has it, or outside of a folder with vectors of its own"
+        )));
+    }
+    Ok(Some(set.vectors.keys().cloned().collect()))
+}
+
+/// The vectors of a set that are not as it promises.
+pub fn broken(set: &FrozenSet, world: &World) -> Vec<(String, Broken)> {
+    let built_in = world
+        .set
+        .cases
+        .iter()
+        .filter(|c| c.origin == Origin::BuiltIn);
+    let by_id: HashMap<&str, &Case> = built_in.map(|c| (c.id.as_str(), c)).collect();
+    set.broken(|id| by_id.get(id).map(|case| digest(case)))
 }
 
 /// The selection for the planner.
@@ -178,6 +370,7 @@ pub fn selection(select: &Select, seed: u64) -> Result<Selection, Failure> {
             Some(LaneArg::All) | None => None,
         },
         filters: Filters::parse(&select.filters).map_err(Failure::usage)?,
+        only: None,
         specs: select.specs_named.clone(),
         pins: BTreeMap::new(),
         requirements: select.requirement.clone(),

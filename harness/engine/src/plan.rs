@@ -59,6 +59,8 @@ pub struct Selection {
     pub lane: Option<Lane>,
     /// Check ids.
     pub filters: Filters,
+    /// Only the cases with these ids, from a frozen set.
+    pub only: Option<HashSet<String>>,
     /// Specifications, `name` or `name@revision`.
     pub specs: Vec<String>,
     /// Pinned revision of each specification, for vectors that name none.
@@ -343,6 +345,7 @@ fn check_ids(case: &Case) -> Vec<String> {
 
 fn selected(case: &Case, s: &Selection) -> bool {
     s.lane.is_none_or(|l| l == lane(case))
+        && s.only.as_ref().is_none_or(|ids| ids.contains(&case.id))
         && (s.filters.is_empty() || check_ids(case).iter().any(|id| s.filters.matches(id)))
         && (s.specs.is_empty() || s.specs.iter().any(|w| of_spec(case, w, &s.pins)))
         && (s.requirements.is_empty() || s.requirements.iter().any(|r| covers(case, r)))

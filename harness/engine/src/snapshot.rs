@@ -231,6 +231,8 @@ pub struct SnapshotStore {
     folder: Option<PathBuf>,
     /// Whether somebody named it with `--snapshots`.
     named: bool,
+    /// Revisions whose snapshots are kept beside those of the run's.
+    held: HashSet<String>,
 }
 
 impl SnapshotStore {
@@ -240,6 +242,7 @@ impl SnapshotStore {
         Self {
             folder: Some(folder.into()),
             named: true,
+            held: HashSet::new(),
         }
     }
 
@@ -248,6 +251,7 @@ impl SnapshotStore {
         Self {
             folder: None,
             named: false,
+            held: HashSet::new(),
         }
     }
 
@@ -261,14 +265,24 @@ impl SnapshotStore {
             None if working_dir.join(FOLDER).join("observed").is_dir() => Self {
                 folder: Some(working_dir.join(FOLDER)),
                 named: false,
+                held: HashSet::new(),
             },
             // The directory has vectors of its own, which the store in the binary is not about.
             None if working_dir.join("vectors").is_dir() => Self {
                 folder: Some(working_dir.join(FOLDER)),
                 named: false,
+                held: HashSet::new(),
             },
             None => Self::embedded(),
         }
+    }
+
+    /// The same store, which holds snapshots of these revisions beside those of the run's: they are
+    /// no orphans where a run is of another one.
+    #[must_use]
+    pub fn holding(self, revisions: impl IntoIterator<Item = String>) -> Self {
+        let held = revisions.into_iter().collect();
+        Self { held, ..self }
     }
 
     /// Whether `--snapshots` named it, so that everybody's observations count.
@@ -496,7 +510,8 @@ impl SnapshotStore {
     ///   (what could not run says nothing).
     ///
     /// A snapshot of a completed check is an orphan if the run did not produce it (a new revision
-    /// of the text, say). One of a check that no case has is an orphan in an unfiltered run.
+    /// of the text, say, unless the store holds the other one). One of a check that no case has is an
+    /// orphan in an unfiltered run.
     ///
     /// # Errors
     /// As [`SnapshotStore::keys`].
@@ -509,6 +524,14 @@ impl SnapshotStore {
         let mut orphans = Vec::new();
         for (file, key) in self.keys()? {
             if produced.contains(&key) {
+                continue;
+            }
+            let held = key.revision.as_ref().is_some_and(|r| self.held.contains(r));
+            if held
+                && plan
+                    .known
+                    .contains(key.check.split('#').next().unwrap_or_default())
+            {
                 continue;
             }
             let case = key.check.split('#').next().unwrap_or_default();

@@ -158,6 +158,8 @@ pub struct Header {
     pub document: String,
     /// The revision that the sentences are from.
     pub revision: String,
+    /// Other revisions of the text, whose snapshots are kept.
+    pub held: Vec<String>,
     /// Title of the specification.
     pub title: String,
     /// Sections all of whose statements have an entry.
@@ -175,6 +177,10 @@ struct File {
     document: String,
     /// The revision that the sentences are from: a commit or a blob.
     revision: String,
+    /// Other revisions of the text, whose snapshots are kept beside those of `revision`: `run --spec
+    /// NAME@REV` compares with them.
+    #[serde(default)]
+    held: Vec<String>,
     /// Title of the specification.
     title: String,
     /// Sections all of whose statements have an entry.
@@ -270,6 +276,29 @@ impl Catalogue {
         }
     }
 
+    /// The catalogues of `dir`, and those of the binary for all other specifications: for somebody
+    /// who writes a catalogue outside of this repository, beside the built-in vectors.
+    ///
+    /// # Errors
+    /// As [`Catalogue::load`].
+    pub fn beside(dir: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let mut own = Self::load(dir)?;
+        let built_in = Self::embedded()?;
+        for header in built_in.headers {
+            if own.headers.iter().all(|h| h.spec != header.spec) {
+                own.headers.push(header);
+            }
+        }
+        let there: Vec<String> = own.entries.iter().map(|e| e.spec.clone()).collect();
+        for entry in built_in.entries {
+            if !there.contains(&entry.spec) && !own.by_id.contains_key(&entry.id) {
+                own.by_id.insert(entry.id.clone(), own.entries.len());
+                own.entries.push(entry);
+            }
+        }
+        Ok(own)
+    }
+
     /// Reads catalogue files that are in memory.
     ///
     /// # Errors
@@ -319,6 +348,13 @@ impl Catalogue {
                         "write the first 16 hex digits of the statement's SHA-256",
                     );
                 }
+                if entry.paraphrase.trim().is_empty() {
+                    wrong(
+                        "paraphrase",
+                        "the paraphrase is empty".to_owned(),
+                        "read the statement and say what it asks, in words of your own",
+                    );
+                }
                 if entry
                     .excluded
                     .as_ref()
@@ -362,6 +398,7 @@ impl Catalogue {
                 spec: parsed.spec,
                 document: parsed.document,
                 revision: parsed.revision,
+                held: parsed.held,
                 title: parsed.title,
                 complete: parsed.complete,
                 file: file.to_path_buf(),
@@ -400,6 +437,33 @@ impl Catalogue {
             .iter()
             .map(|h| (h.spec.clone(), h.revision.clone()))
             .collect()
+    }
+
+    /// The catalogues of these specifications alone; all of them where none is named.
+    ///
+    /// # Errors
+    /// A specification that has no catalogue; names those that have one.
+    pub fn only(&self, specs: &[String]) -> Result<Self, String> {
+        let known = self.specs();
+        if let Some(unknown) = specs.iter().find(|s| !known.contains_key(*s)) {
+            let known = known.into_keys().collect::<Vec<_>>().join(", ");
+            return Err(format!(
+                "there is no catalogue of `{unknown}`; there is {known}"
+            ));
+        }
+        let wanted = |spec: &String| specs.is_empty() || specs.contains(spec);
+        let headers = self.headers.iter().filter(|h| wanted(&h.spec));
+        let entries: Vec<Entry> = self
+            .entries()
+            .filter(|e| wanted(&e.spec))
+            .cloned()
+            .collect();
+        let places = entries.iter().enumerate().map(|(i, e)| (e.id.clone(), i));
+        Ok(Self {
+            headers: headers.cloned().collect(),
+            by_id: places.collect(),
+            entries,
+        })
     }
 
     /// The known id that was probably meant.

@@ -1,4 +1,6 @@
-//! Coverage: which requirements a run really checked.
+//! Coverage: which requirements a run really checked, and who satisfies them.
+
+mod pages;
 
 use crate::catalogue::{Catalogue, Class, Entry};
 use serde::Serialize;
@@ -14,6 +16,8 @@ pub struct Emitted<'a> {
     pub requirements: &'a [String],
     /// `passed`, `failed`, `unsupported`, `not-applicable` or `could-not-run`.
     pub outcome: &'a str,
+    /// The implementation that it ran on; several where roles were filled.
+    pub implementations: &'a [&'a str],
 }
 
 /// A requirement and what covers it.
@@ -25,6 +29,10 @@ pub struct Requirement {
     pub spec: String,
     /// `MUST`, `MUST NOT`, `SHOULD`, `SHOULD NOT` or `MAY`.
     pub keyword: String,
+    /// The headings above the statement; empty where no catalogue has it.
+    pub section: String,
+    /// What it asks, in our words.
+    pub paraphrase: String,
     /// Ids of the checks that passed or failed on at least one implementation.
     pub checks: BTreeSet<String>,
     /// Its own mutant is caught by a check that names it.
@@ -32,8 +40,132 @@ pub struct Requirement {
     /// Why it cannot be observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excluded: Option<String>,
+    /// Implementations for which at least one of the checks passed and none failed. In a scenario
+    /// that passed, all that took a role.
+    pub satisfied: BTreeSet<String>,
+    /// Implementations for which a check failed that ran on them alone.
+    pub violated: BTreeSet<String>,
+    /// Implementations that took part in a scenario that failed. Which of them is at fault, the check
+    /// itself says.
+    pub involved: BTreeSet<String>,
     #[serde(skip)]
     class: Option<Class>,
+}
+
+impl Requirement {
+    /// `covered`, `excluded` or `uncovered`.
+    pub fn state(&self) -> &'static str {
+        match (self.checks.is_empty(), &self.excluded) {
+            (false, _) => "covered",
+            (true, Some(_)) => "excluded",
+            (true, None) => "uncovered",
+        }
+    }
+
+    /// It is a MUST or MUST NOT; absent where no catalogue has it.
+    pub fn is_must(&self) -> Option<bool> {
+        self.class.map(|class| class == Class::Must)
+    }
+}
+
+/// What the vectors make of the mutants of one section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Score {
+    /// Name of the specification.
+    pub spec: String,
+    /// The headings; empty for requirements that no catalogue has.
+    pub section: String,
+    /// Mutants that a check caught which names their requirement.
+    pub caught: usize,
+    /// Those that nothing can catch, with a reason.
+    pub explained: usize,
+    /// The others.
+    pub survived: usize,
+}
+
+impl Score {
+    /// Caught mutants of a hundred that something could catch; none where there is none.
+    pub fn percent(&self) -> Option<usize> {
+        (100 * self.caught).checked_div(self.caught + self.survived)
+    }
+}
+
+/// Counts mutants by the section of their requirement, in the order of the catalogues. Of each: the
+/// requirement, whether it was caught, and whether its survival is explained.
+pub fn scores<'a>(
+    catalogue: &Catalogue,
+    mutants: impl IntoIterator<Item = (&'a str, bool, bool)>,
+) -> Vec<Score> {
+    let place = |requirement: &str| match catalogue.get(requirement) {
+        Some(entry) => (entry.spec.clone(), entry.section.clone()),
+        None => (spec_of(requirement), String::new()),
+    };
+    let mut order: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for entry in catalogue.entries() {
+        let next = order.len();
+        let key = (entry.spec.clone(), entry.section.clone());
+        order.entry(key).or_insert(next);
+    }
+    let mut found: BTreeMap<(usize, (String, String)), Score> = BTreeMap::new();
+    for (requirement, caught, explained) in mutants {
+        let key = place(requirement);
+        let at = order.get(&key).copied().unwrap_or(usize::MAX);
+        let (spec, section) = key.clone();
+        let score = found.entry((at, key)).or_insert(Score {
+            spec,
+            section,
+            caught: 0,
+            explained: 0,
+            survived: 0,
+        });
+        match (caught, explained) {
+            (true, _) => score.caught += 1,
+            (false, true) => score.explained += 1,
+            (false, false) => score.survived += 1,
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The table of scores for a terminal, with their sum.
+pub fn score_table(scores: &[Score]) -> String {
+    let name = |s: &Score| match s.section.is_empty() {
+        true => s.spec.clone(),
+        false => format!("{}: {}", s.spec, s.section),
+    };
+    let mut sum = Score {
+        spec: "all sections".to_owned(),
+        section: String::new(),
+        caught: 0,
+        explained: 0,
+        survived: 0,
+    };
+    for score in scores {
+        sum.caught += score.caught;
+        sum.explained += score.explained;
+        sum.survived += score.survived;
+    }
+    let rows: Vec<&Score> = scores.iter().chain([&sum]).collect();
+    let width = rows.iter().map(|s| name(s).chars().count()).max();
+    let width = width.unwrap_or(0);
+    let mut text = String::new();
+    for score in rows {
+        let percent = score.percent().map_or("-".to_owned(), |p| format!("{p} %"));
+        let _ = writeln!(
+            text,
+            "{:<width$}  {percent:>5}   {:>4} caught, {:>3} explained, {:>3} survived",
+            name(score),
+            score.caught,
+            score.explained,
+            score.survived
+        );
+    }
+    text
+}
+
+/// What the id of a requirement begins with.
+fn spec_of(requirement: &str) -> String {
+    requirement.split('/').next().unwrap_or_default().to_owned()
 }
 
 /// Coverage of all catalogues by one run. Its JSON form is that of `spec coverage --format json`.
@@ -41,6 +173,9 @@ pub struct Requirement {
 pub struct Coverage {
     /// In the order of the catalogues; then ids that checks named and no catalogue has.
     pub requirements: Vec<Requirement>,
+    /// How the vectors do against mutants, by section; empty where no mutants were tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<Score>,
 }
 
 /// How many requirements of one specification and class are in which state.
@@ -60,47 +195,83 @@ pub fn coverage<'a>(
     catalogue: &Catalogue,
     emitted: impl IntoIterator<Item = Emitted<'a>>,
 ) -> Coverage {
-    let mut checks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    #[derive(Default)]
+    struct Seen<'a> {
+        checks: BTreeSet<&'a str>,
+        passed: BTreeSet<&'a str>,
+        violated: BTreeSet<&'a str>,
+        involved: BTreeSet<&'a str>,
+    }
+    let mut seen: BTreeMap<&str, Seen<'_>> = BTreeMap::new();
     for one in emitted {
-        if matches!(one.outcome, "passed" | "failed") {
-            for id in one.requirements {
-                checks.entry(id).or_default().insert(one.check);
-            }
+        if !matches!(one.outcome, "passed" | "failed") {
+            continue;
+        }
+        for id in one.requirements {
+            let seen = seen.entry(id).or_default();
+            seen.checks.insert(one.check);
+            let who = match (one.outcome, one.implementations) {
+                ("passed", _) => &mut seen.passed,
+                (_, [_]) => &mut seen.violated,
+                _ => &mut seen.involved,
+            };
+            who.extend(one.implementations);
         }
     }
-    let mut take = |id: &str| -> BTreeSet<String> {
-        checks
-            .remove(id)
-            .into_iter()
-            .flatten()
-            .map(str::to_owned)
-            .collect()
+    let strings = |set: &BTreeSet<&str>| set.iter().map(|s| (*s).to_owned()).collect();
+    let fill = |requirement: Requirement, seen: Option<Seen<'_>>| match seen {
+        None => requirement,
+        Some(mut seen) => {
+            let bad = |who: &&str| seen.violated.contains(who) || seen.involved.contains(who);
+            seen.passed = seen
+                .passed
+                .iter()
+                .copied()
+                .filter(|who| !bad(who))
+                .collect();
+            Requirement {
+                checks: strings(&seen.checks),
+                satisfied: strings(&seen.passed),
+                violated: strings(&seen.violated),
+                involved: strings(&seen.involved),
+                ..requirement
+            }
+        }
     };
-    let mut requirements: Vec<Requirement> = catalogue
-        .entries()
-        .map(|entry: &Entry| Requirement {
-            id: entry.id.clone(),
-            spec: entry.spec.clone(),
-            keyword: entry.keyword.as_str().to_owned(),
-            checks: take(&entry.id),
-            tested: false,
-            excluded: entry.excluded.clone(),
-            class: Some(entry.keyword.class()),
-        })
-        .collect();
-    // Somebody else's vectors may name requirements of catalogues that are not at hand.
-    for (id, checks) in checks {
-        requirements.push(Requirement {
-            id: id.to_owned(),
-            spec: id.split('/').next().unwrap_or_default().to_owned(),
-            keyword: String::new(),
-            checks: checks.into_iter().map(str::to_owned).collect(),
-            tested: false,
-            excluded: None,
-            class: None,
-        });
+    let blank = |id: &str, spec: String| Requirement {
+        id: id.to_owned(),
+        spec,
+        keyword: String::new(),
+        section: String::new(),
+        paraphrase: String::new(),
+        checks: BTreeSet::new(),
+        tested: false,
+        excluded: None,
+        satisfied: BTreeSet::new(),
+        violated: BTreeSet::new(),
+        involved: BTreeSet::new(),
+        class: None,
+    };
+    let of_entry = |entry: &Entry| Requirement {
+        keyword: entry.keyword.as_str().to_owned(),
+        section: entry.section.clone(),
+        paraphrase: entry.paraphrase.clone(),
+        excluded: entry.excluded.clone(),
+        class: Some(entry.keyword.class()),
+        ..blank(&entry.id, entry.spec.clone())
+    };
+    let mut requirements: Vec<Requirement> = Vec::new();
+    for entry in catalogue.entries() {
+        requirements.push(fill(of_entry(entry), seen.remove(entry.id.as_str())));
     }
-    Coverage { requirements }
+    // Somebody else's vectors may name requirements of catalogues that are not at hand.
+    for (id, one) in seen {
+        requirements.push(fill(blank(id, spec_of(id)), Some(one)));
+    }
+    Coverage {
+        requirements,
+        sections: Vec::new(),
+    }
 }
 
 impl Coverage {
@@ -215,27 +386,48 @@ mod tests {
         let catalogue = Catalogue::from_texts(&[(Path::new("a.yaml"), &text)]).unwrap();
         let names = |ids: &[&str]| ids.iter().map(|i| (*i).to_owned()).collect::<Vec<_>>();
         let checks = [
-            ("v/one", names(&["a/covered", "a/seen-after-all"]), "passed"),
-            ("v/one", names(&["a/covered"]), "failed"),
+            (
+                "v/one",
+                names(&["a/covered", "a/seen-after-all"]),
+                "passed",
+                &["good"][..],
+            ),
+            ("v/one", names(&["a/covered"]), "failed", &["<bad>"]),
             (
                 "v/two",
                 names(&["a/covered", "a/failed", "x/unknown"]),
                 "failed",
+                &["good", "other"],
             ),
             (
                 "v/three",
                 names(&["a/unsupported", "a/should"]),
                 "unsupported",
+                &["good"],
             ),
-            ("v/four", names(&["a/unsupported"]), "could-not-run"),
+            (
+                "v/four",
+                names(&["a/unsupported"]),
+                "could-not-run",
+                &["good"],
+            ),
+            (
+                "v/five",
+                names(&["a/covered"]),
+                "passed",
+                &["third", "<bad>"],
+            ),
         ];
         coverage(
             &catalogue,
-            checks.iter().map(|(check, requirements, outcome)| Emitted {
-                check,
-                requirements,
-                outcome,
-            }),
+            checks
+                .iter()
+                .map(|(check, requirements, outcome, implementations)| Emitted {
+                    check,
+                    requirements,
+                    outcome,
+                    implementations,
+                }),
         )
     }
 
@@ -250,7 +442,7 @@ mod tests {
         assert_eq!(
             checks,
             [
-                ("a/covered", 2),
+                ("a/covered", 3),
                 ("a/failed", 1),
                 ("a/unsupported", 0),
                 ("a/hidden", 0),
@@ -286,9 +478,68 @@ mod tests {
         assert_eq!(
             json["requirements"][0],
             serde_json::json!({"id": "a/covered", "spec": "a", "keyword": "MUST NOT",
-                "checks": ["v/one", "v/two"], "tested": false})
+                "section": "S", "paraphrase": "P", "checks": ["v/five", "v/one", "v/two"],
+                "tested": false, "satisfied": ["third"], "violated": ["<bad>"],
+                "involved": ["good", "other"]})
         );
         assert_eq!(json["requirements"][3]["excluded"], "not seen");
+    }
+
+    #[test]
+    fn scores_are_by_section_in_the_order_of_the_catalogue() {
+        let coverage = example();
+        let text = "spec: a\ndocument: a.md\nrevision: '1'\ntitle: A\nentries:\n";
+        let entry = |id: &str, section: &str| {
+            format!(
+                "- {{id: {id}, keyword: MUST, section: {section}, sentence: 0123456789abcdef, role: node, paraphrase: P}}\n"
+            )
+        };
+        let text = [
+            text,
+            &entry("a/x", "Zebra"),
+            &entry("a/y", "Ant"),
+            &entry("a/z", "Zebra"),
+        ]
+        .concat();
+        let catalogue = Catalogue::from_texts(&[(Path::new("a.yaml"), &text)]).unwrap();
+        let mutants = [
+            ("a/y", true, false),
+            ("a/x", true, false),
+            ("a/z", false, false),
+            ("a/z", false, true),
+            ("b/unknown", false, true),
+        ];
+        let scores = scores(&catalogue, mutants);
+        insta::assert_snapshot!(score_table(&scores), @"
+        a: Zebra       50 %      1 caught,   1 explained,   1 survived
+        a: Ant        100 %      1 caught,   0 explained,   0 survived
+        b                 -      0 caught,   1 explained,   0 survived
+        all sections   66 %      2 caught,   2 explained,   1 survived
+        ");
+        assert_eq!(scores[0].percent(), Some(50));
+        assert_eq!(scores[2].percent(), None);
+        let scored = Coverage {
+            sections: scores,
+            ..coverage
+        };
+        let json = serde_json::to_value(scored).unwrap();
+        assert_eq!(
+            json["sections"][1],
+            serde_json::json!(
+            {"spec": "a", "section": "Ant", "caught": 1, "explained": 0, "survived": 0})
+        );
+    }
+
+    #[test]
+    fn the_pages_list_each_statement_and_escape_what_is_not_ours() {
+        let mut coverage = example();
+        coverage.set_tested("a/covered");
+        insta::assert_snapshot!("statements", coverage.statements());
+        insta::assert_snapshot!("markdown", coverage.markdown());
+        let html = coverage.html("A run of <yesterday>");
+        insta::assert_snapshot!("html", html);
+        assert!(!html.contains("<bad>") && !html.contains("<yesterday>"));
+        assert!(!html.contains("http"), "the page needs no network");
     }
 
     #[test]

@@ -3,13 +3,20 @@
 //! A *requirement* is one normative statement of one specification. [`Catalogue`] lists them with
 //! an id that outlives edits, [`text`] takes a specification's Markdown apart into the statements
 //! themselves, [`Sources`] finds the texts below a folder that the user names, [`upstream`] turns
-//! the vector files of the specifications into cases without copying them, and [`mod@coverage`] counts
-//! what a run really checked.
+//! the vector files of the specifications into cases without copying them, [`mod@coverage`] counts
+//! what a run really checked, and [`drift`] says what became of the statements between two
+//! [`revisions`] of a text. [`mod@scaffold`] writes a catalogue to be filled in, and
+//! [`sets`] are vectors that do not change any more.
 
 pub mod catalogue;
 pub mod coverage;
 pub mod dialects;
+pub mod drift;
+mod markup;
 pub mod proofs;
+pub mod revisions;
+pub mod scaffold;
+pub mod sets;
 pub mod sources;
 pub mod text;
 mod tree;

@@ -108,6 +108,102 @@ pub fn sentences(markdown: &str) -> Vec<Sentence> {
     found
 }
 
+/// What a [`Unit`] is in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A bullet with none below it; with a keyword it is a statement.
+    Leaf,
+    /// A bullet with others below it.
+    Condition,
+    /// A sentence of a paragraph.
+    Prose,
+}
+
+/// A sentence as [`crate::drift`] and [`crate::scaffold`] need it.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    /// What it is.
+    pub form: Form,
+    /// As in [`Statement`].
+    pub section: String,
+    /// Its own keyword, or the one that a leaf inherits; a condition has none of its own.
+    pub keyword: Option<Keyword>,
+    /// White space folded, with the bullets above it.
+    pub text: String,
+    /// Without the bullets above it.
+    pub own: String,
+    /// See [`hash`].
+    pub hash: String,
+    /// Where its paragraph or bullet begins, counted from 1.
+    pub line: usize,
+}
+
+/// Every sentence of a Markdown text outside fenced code and headings, in the order of the lines.
+pub(crate) fn units(markdown: &str) -> Vec<Unit> {
+    let document = Document::parse(markdown);
+    let mut found = Vec::new();
+    for (index, item) in document.items.iter().enumerate() {
+        let text = document.chain(index);
+        let inherited = || {
+            document
+                .upwards(index)
+                .find_map(|i| Keyword::first_in(&i.text))
+        };
+        found.push(Unit {
+            form: if item.leaf {
+                Form::Leaf
+            } else {
+                Form::Condition
+            },
+            section: item.section.clone(),
+            keyword: item.leaf.then(inherited).flatten(),
+            hash: hash(&text),
+            text,
+            own: fold(&item.text),
+            line: item.line,
+        });
+    }
+    for paragraph in &document.paragraphs {
+        for sentence in split(&fold(&paragraph.text)) {
+            found.push(Unit {
+                form: Form::Prose,
+                section: paragraph.section.clone(),
+                keyword: Keyword::first_in(sentence),
+                text: sentence.to_owned(),
+                own: sentence.to_owned(),
+                hash: hash(sentence),
+                line: paragraph.line,
+            });
+        }
+    }
+    found.sort_by_key(|unit| unit.line);
+    found
+}
+
+/// The first heading of a Markdown text.
+pub(crate) fn title(markdown: &str) -> Option<String> {
+    let mut fenced = false;
+    markdown.lines().find_map(|line| {
+        fenced ^= line.trim().starts_with("```");
+        heading(line)
+            .filter(|_| !fenced)
+            .map(|(_, title)| title.to_owned())
+    })
+}
+
+/// The lines of fenced code, without the fences.
+pub(crate) fn fenced(markdown: &str) -> Vec<&str> {
+    let mut inside = false;
+    markdown
+        .lines()
+        .filter(|line| {
+            let fence = line.trim().starts_with("```");
+            inside ^= fence;
+            inside && !fence
+        })
+        .collect()
+}
+
 /// The sentence of `entry` in the text below `dir`, for `explain`; `None` where the text is not
 /// there or does not hold the sentence any more. A draft of our own needs no `dir`.
 pub fn sentence_of(

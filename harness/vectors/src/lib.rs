@@ -36,7 +36,9 @@
 
 pub mod bindings;
 pub mod case;
+pub mod digest;
 pub mod expect;
+pub mod export;
 pub mod file;
 pub mod fill;
 pub mod load;

@@ -91,6 +91,37 @@ impl Set {
     pub fn get(&self, id: &str) -> Option<&Case> {
         self.cases.iter().find(|c| c.id == id)
     }
+
+    /// Adds cases that stand in no folder, such as those of [`crate::export::read`]. They come before
+    /// upstream's, and into the hash.
+    ///
+    /// # Errors
+    /// A case whose id is taken.
+    pub fn add(&mut self, cases: Vec<Case>) -> Result<(), Diagnostic> {
+        if cases.is_empty() {
+            return Ok(());
+        }
+        let mut hash = Sha256::new();
+        hash.update(&self.hash);
+        for case in &cases {
+            if let Some(other) = self.get(&case.id) {
+                let message = format!("`{}` is taken", case.id);
+                return Err(Diagnostic::new(&case.file, message)
+                    .help(format!("the other one is {}", other.file.display())));
+            }
+            // Where the file lies does not matter.
+            hash.update(format!(
+                "{:?}",
+                (&case.id, &case.covers, &case.needs, &case.body)
+            ));
+        }
+        self.hash = format!("sha256:{}", hex::encode(hash.finalize()));
+        let upstream = |c: &Case| c.origin == Origin::Upstream;
+        let place = self.cases.iter().position(upstream);
+        let place = place.unwrap_or(self.cases.len());
+        self.cases.splice(place..place, cases);
+        Ok(())
+    }
 }
 
 /// The loader.

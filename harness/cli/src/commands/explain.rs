@@ -1,9 +1,12 @@
-//! `explain`: a check, a requirement or a mutant, with all that is known of it.
+//! `explain`: a check, a requirement, a mutant or an implementation, with all that is known of it.
+
+mod implementation;
 
 use crate::args::ExplainArgs;
 use crate::commands::{mutants, run::quoted};
 use crate::failure::{Done, Failure, print};
 use crate::world::World;
+use lnconform_adapters::registry::{BUILTINS, builtin};
 use lnconform_engine::mutants::{Defect, Mutant};
 use lnconform_engine::record::{Check, Record};
 use lnconform_engine::results;
@@ -36,12 +39,16 @@ pub fn explain(args: &ExplainArgs) -> Done {
         .iter()
         .filter(|c| c.id == vector || c.id.split('?').next() == Some(vector))
         .collect();
+    if known.is_empty() && builtin(&args.id).is_some() {
+        return implementation::explain(&args.id, &args.results);
+    }
     let Some(first) = known.first() else {
         let checks = world.set.cases.iter().map(|c| c.id.as_str());
         let ids = checks.chain(world.catalogue.entries().map(|e| e.id.as_str()));
+        let ids = ids.chain(BUILTINS.iter().map(|b| b.name));
         let near = lnconform_yaml::suggest(&args.id, ids).map(|n| format!("; did you mean `{n}`?"));
         return Err(Failure::usage(format!(
-            "`{}` is neither a check nor a requirement{}",
+            "`{}` is neither a check nor a requirement nor an implementation{}",
             args.id,
             near.unwrap_or_else(|| "; `lnconform list` shows the checks".into())
         )));

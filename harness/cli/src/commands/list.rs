@@ -3,7 +3,7 @@
 use crate::args::{ListArgs, TextOrJson};
 use crate::config::Config;
 use crate::failure::{Done, Failure, note, print, print_json};
-use crate::world::{World, merge, participants, selection};
+use crate::world::{World, frozen, merge, participants, selection};
 use lnconform_adapters::Limits;
 use lnconform_engine::plan::{Participant, Plan, plan};
 use lnconform_engine::run::check_requirements;
@@ -14,10 +14,12 @@ use std::collections::BTreeMap;
 /// Lists them.
 pub fn list(args: &ListArgs) -> Done {
     let select = merge(&args.select, &Config::find()?)?;
-    let world = World::load(select.specs.as_deref(), &select.vectors)?;
+    let mut world = World::load(select.specs.as_deref(), &select.vectors)?;
     let people = participants(&select, "list", 0, &Limits::default(), false)?;
     let mut selection = selection(&select, select.seed.unwrap_or(0))?;
-    selection.pins = world.catalogue.specs();
+    selection.specs = world.named(&select.specs_named);
+    selection.pins = world.pins();
+    selection.only = frozen(&select, &world)?;
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
     show(&world.set.cases, &people, &plan, args.format);
     Ok(0)

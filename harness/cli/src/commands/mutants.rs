@@ -1,15 +1,17 @@
 //! `mutants`: which seeded defects of the reference the vectors catch.
 
 use crate::args::{MutantsArgs, TextOrJson};
+use crate::commands::spec::section_scores;
 use crate::config::Config;
 use crate::failure::{Done, Failure, print};
 use crate::guard::{Guard, draw_id};
-use crate::world::{World, merge, oracle};
+use crate::world::{World, catalogue, merge, oracle};
 use lnconform_adapter_reference::{RULES, VALUES};
 use lnconform_adapters::Limits;
 use lnconform_engine::mutants::{self, Explanations, Mutant, MutantsError, Trial, Verdicts};
 use lnconform_engine::plan::{Selection, plan};
 use lnconform_engine::run::exit;
+use lnconform_spec::coverage::score_table;
 use lnconform_vectors::case::{Body, Case};
 use std::path::Path;
 
@@ -93,6 +95,15 @@ pub fn failure(error: MutantsError, guard: &Guard) -> Failure {
 pub fn run(args: &MutantsArgs) -> Done {
     let verdicts = verdicts(args, &[])?;
     match args.format {
+        TextOrJson::Text if args.by_section => {
+            let scores = section_scores(&catalogue()?, &verdicts);
+            print(score_table(&scores).trim_end());
+        }
+        TextOrJson::Json if args.by_section => {
+            let scores = section_scores(&catalogue()?, &verdicts);
+            let sections = serde_json::json!({"sections": scores});
+            print(sections);
+        }
         TextOrJson::Json => print(serde_json::to_string(&verdicts).map_err(Failure::harness)?),
         TextOrJson::Text => print(verdicts.table()),
     }

@@ -5,7 +5,9 @@ use crate::commands::{list, provision as installing, report::Screen};
 use crate::config::Config;
 use crate::failure::{Done, Failure, note};
 use crate::guard::{Guard, draw, draw_id};
-use crate::world::{Keywords, World, merge, needs, oracle, participants, selection, unfiltered};
+use crate::world::{
+    Keywords, World, frozen, merge, needs, oracle, participants, selection, unfiltered,
+};
 use lnconform_adapters::Limits;
 use lnconform_adapters::registry::resolve;
 use lnconform_engine::dialects::Tally;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &RunArgs) -> Done {
     let config = Config::find()?;
     let select = merge(&args.select, &config)?;
-    let world = World::load(select.specs.as_deref(), &select.vectors)?;
+    let mut world = World::load(select.specs.as_deref(), &select.vectors)?;
     let today = match &args.today {
         Some(text) => ledger::date(text).map_err(|e| Failure::usage(format!("--today: {e}")))?,
         None => ledger::today(),
@@ -34,12 +36,15 @@ pub fn run(args: &RunArgs) -> Done {
     expectations.extend(args.expectations.iter().cloned());
     let mut ledger = Ledger::find(&expectations, Path::new(""))?;
     let snapshots = SnapshotStore::find(args.snapshots.as_deref(), Path::new(""));
+    let snapshots = snapshots.holding(world.held());
     let redactions = snapshots.redactions()?;
     let seed = select.seed.unwrap_or_else(draw);
     let id = draw_id();
     let limits = Limits::default();
     let mut selection = selection(&select, seed)?;
-    selection.pins = world.catalogue.specs();
+    selection.specs = world.named(&select.specs_named);
+    selection.pins = world.pins();
+    selection.only = frozen(&select, &world)?;
     // What was asked for and does not exist is told before anything is started.
     plan(&world.set.cases, &[], &selection).map_err(Failure::usage)?;
 
@@ -96,7 +101,7 @@ pub fn run(args: &RunArgs) -> Done {
         run: id.clone(),
         harness: env!("CARGO_PKG_VERSION").into(),
         vectors: world.set.hash.clone(),
-        specs: world.catalogue.specs(),
+        specs: world.specs(),
         implementations: engine::header_implementations(&people),
         seed: seed.to_string(),
         machine: machine(),
@@ -112,7 +117,7 @@ pub fn run(args: &RunArgs) -> Done {
             }),
         }),
     };
-    let specs = world.catalogue.specs();
+    let specs = world.specs();
     let keywords = Keywords(&world.catalogue);
     let oracle = oracle(&id, seed)?;
     // What stands in its way is told by the nodes that need it.

@@ -1,10 +1,10 @@
 //! `spec …`: catalogues against runs and upstream's vectors.
 
-use crate::args::{AuditArgs, MutantsArgs, TextOrJson};
+use crate::args::{AuditArgs, CoverageArgs, MutantsArgs, Page, TextOrJson};
 use crate::config::Config;
 use crate::failure::{Done, Failure, note, print, print_json};
 use crate::guard::{Guard, draw_id};
-use crate::world::{World, oracle};
+use crate::world::{World, catalogue, oracle};
 use lnconform_adapters::Limits;
 use lnconform_engine::audit::{Auditor, is_negative};
 use lnconform_engine::filter::Filters;
@@ -12,25 +12,33 @@ use lnconform_engine::mutants::Verdicts;
 use lnconform_engine::record::{Outcome, Record};
 use lnconform_engine::results;
 use lnconform_engine::run::exit;
+use lnconform_spec::coverage::{Score, score_table, scores};
 use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
 use lnconform_vectors::case::{Case, Origin};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Which requirements a run covered, and which of them `mutants` showed to be tested.
-pub fn coverage(file: &Path, format: TextOrJson, specs: &[String], mutants: Option<&Path>) -> Done {
-    let own = Path::new("specs");
-    let catalogue = Catalogue::open(own.join("catalogue").is_dir().then_some(own))?;
-    if let Some(unknown) = specs.iter().find(|s| !catalogue.specs().contains_key(*s)) {
-        let known = catalogue.specs().into_keys().collect::<Vec<_>>().join(", ");
-        return Err(Failure::usage(format!(
-            "there is no catalogue of `{unknown}`; there is {known}"
-        )));
-    }
-    let mut emitted: Vec<(String, Vec<String>, Outcome)> = Vec::new();
-    let end = results::visit(file, |record| {
-        if let Record::Check(check) = record {
-            emitted.push((check.id, check.requirements, check.outcome));
+/// Which requirements a run covered, who satisfies them, and which of them `mutants` showed to be
+/// tested.
+pub fn coverage(args: &CoverageArgs) -> Done {
+    let (file, specs) = (args.results.as_path(), args.specs_named.as_slice());
+    let catalogue = catalogue()?;
+    catalogue.only(specs).map_err(Failure::usage)?;
+    let mut emitted: Vec<(String, Vec<String>, Outcome, Vec<String>)> = Vec::new();
+    let mut run = String::new();
+    let end = results::visit(file, |record| match record {
+        Record::Check(check) => {
+            let roles = check.roles.into_iter().flat_map(BTreeMap::into_values);
+            let who: BTreeSet<String> = check.implementation.into_iter().chain(roles).collect();
+            emitted.push((
+                check.id,
+                check.requirements,
+                check.outcome,
+                who.into_iter().collect(),
+            ));
         }
+        Record::Run(header) => run = format!("Run {} of {}", header.run, header.started),
+        _ => {}
     })?;
     if end.cut || end.unfinished {
         let file = file.display();
@@ -38,15 +46,60 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String], mutants: Opti
             "{file}: the run was ended before its end, so there may be more"
         ));
     }
-    let emitted = emitted
+    let names: Vec<Vec<&str>> = emitted
         .iter()
-        .map(|(check, requirements, outcome)| Emitted {
-            check,
-            requirements,
-            outcome: outcome.as_str(),
-        });
+        .map(|(.., who)| who.iter().map(String::as_str).collect())
+        .collect();
+    let emitted =
+        emitted
+            .iter()
+            .zip(&names)
+            .map(
+                |((check, requirements, outcome, _), implementations)| Emitted {
+                    check,
+                    requirements,
+                    outcome: outcome.as_str(),
+                    implementations,
+                },
+            );
     let mut coverage = count(&catalogue, emitted);
-    if let Some(path) = mutants {
+    if let Some(verdicts) = mutants_of(args)? {
+        verdicts.tested().for_each(|id| coverage.set_tested(id));
+        coverage.sections = section_scores(&catalogue, &verdicts);
+    }
+    if !specs.is_empty() {
+        coverage.requirements.retain(|r| specs.contains(&r.spec));
+        coverage.sections.retain(|s| specs.contains(&s.spec));
+    }
+    let text = match args.format {
+        Page::Json => serde_json::to_string(&coverage).map_err(Failure::harness)?,
+        Page::Text => {
+            let mut text = String::new();
+            if args.statements {
+                text.push_str(&coverage.statements());
+            }
+            text.push_str(&coverage.table());
+            if !coverage.sections.is_empty() {
+                text.push_str("\nmutants caught:\n");
+                text.push_str(&score_table(&coverage.sections));
+            }
+            text
+        }
+        Page::Markdown => coverage.markdown(),
+        Page::Html => coverage.html(&run),
+    };
+    match (&args.output, args.format) {
+        (Some(file), _) => std::fs::write(file, text)
+            .map_err(|e| Failure::usage(format!("{} cannot be written: {e}", file.display())))?,
+        (None, Page::Json) => print_json(&text),
+        (None, _) => print(text.trim_end()),
+    }
+    Ok(0)
+}
+
+/// What came of the mutants: from a file, else for JSON by trying them.
+fn mutants_of(args: &CoverageArgs) -> Result<Option<Verdicts>, Failure> {
+    if let Some(path) = &args.mutants {
         let wrong = |why: String| {
             Failure::usage(format!(
                 "{}: {why}; `--mutants` takes what `lnconform mutants --format json` wrote",
@@ -54,33 +107,34 @@ pub fn coverage(file: &Path, format: TextOrJson, specs: &[String], mutants: Opti
             ))
         };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-        let verdicts: Verdicts = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        verdicts.tested().for_each(|id| coverage.set_tested(id));
-    } else if matches!(format, TextOrJson::Json) {
-        // The table does not show it, so only the JSON pays for it, and for what is asked.
-        let every = MutantsArgs {
-            filters: Vec::new(),
-            specs: None,
-            vectors: Vec::new(),
-            format,
-        };
-        match super::mutants::verdicts(&every, specs) {
-            Ok(verdicts) => verdicts.tested().for_each(|id| coverage.set_tested(id)),
-            // Vectors to which no rule of the reference belongs test none.
-            Err(none) if none.code == exit::USAGE => {}
-            Err(other) => return Err(other),
-        }
+        return serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|e| wrong(e.to_string()));
     }
-    if !specs.is_empty() {
-        coverage.requirements.retain(|r| specs.contains(&r.spec));
+    // The table does not show it, so only the JSON pays for it, and for what is asked.
+    if args.format != Page::Json {
+        return Ok(None);
     }
-    match format {
-        TextOrJson::Json => {
-            print_json(&serde_json::to_string(&coverage).map_err(Failure::harness)?);
-        }
-        TextOrJson::Text => print(coverage.table()),
+    let every = MutantsArgs {
+        filters: Vec::new(),
+        specs: None,
+        vectors: Vec::new(),
+        by_section: false,
+        format: TextOrJson::Json,
+    };
+    match super::mutants::verdicts(&every, &args.specs_named) {
+        Ok(verdicts) => Ok(Some(verdicts)),
+        // Vectors to which no rule of the reference belongs test none.
+        Err(none) if none.code == exit::USAGE => Ok(None),
+        Err(other) => Err(other),
     }
-    Ok(0)
+}
+
+/// How the vectors do against the mutants of each section.
+pub fn section_scores(catalogue: &Catalogue, verdicts: &Verdicts) -> Vec<Score> {
+    let mutants = verdicts.mutants.iter();
+    let each = mutants.map(|v| (v.requirement.as_str(), v.caught, v.explained.is_some()));
+    scores(catalogue, each)
 }
 
 /// What upstream's files in a checkout give.
