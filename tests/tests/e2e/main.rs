@@ -3,6 +3,7 @@
 //! One program, so that what waits for a deadline waits beside the rest. What needs live nodes is
 //! in `live.rs` and `kill.rs`.
 
+mod action;
 mod adapters;
 mod audit;
 mod bad_input;
