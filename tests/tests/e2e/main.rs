@@ -8,6 +8,7 @@ mod adapters;
 mod audit;
 mod bad_input;
 mod commands;
+mod docs;
 mod escaping;
 mod exit_codes;
 mod faulty;
