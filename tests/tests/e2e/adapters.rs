@@ -1,7 +1,8 @@
 //! The binary as an adapter, and `adapter check` on built-in, documented and faulty adapters.
 
 use crate::{screen, screens};
-use lnconform_tests::{Place, faulty, script};
+use lnconform_tests::{Place, binary, faulty, repository, script};
+use std::path::Path;
 
 const BUILT_IN: [&str; 4] = ["reference", "ldk-0.2", "ldk-0.3", "ldk-node"];
 
@@ -36,6 +37,54 @@ fn the_check_accepts_every_built_in_adapter_and_the_example() {
             });
         }
     });
+}
+
+/// The templates in the other languages are adapters as good as the first, and right.
+#[test]
+fn the_templates_are_accepted_and_right() {
+    let place = Place::new();
+    let rust = binary().with_file_name("examples").join("adapter");
+    assert!(
+        rust.is_file(),
+        "`cargo test -p lnconform-tests --examples` builds {}",
+        rust.display()
+    );
+    let go = place.path("adapter-go");
+    let source = repository("docs/examples/adapter.go");
+    let compiler = ["go", "/usr/local/go/bin/go"]
+        .into_iter()
+        .find(|go| {
+            std::process::Command::new(go)
+                .arg("version")
+                .output()
+                .is_ok()
+        })
+        .expect("the README asks for Go");
+    let args = [
+        "build",
+        "-o",
+        go.to_str().unwrap(),
+        source.to_str().unwrap(),
+    ];
+    let mut build = place.within(Path::new(compiler), &args);
+    build.env("GOCACHE", place.cache().join("go"));
+    build.env("GOTOOLCHAIN", "local");
+    let built = place.finish(build, &[], "");
+    assert_eq!(built.code, Some(0), "{}", built.screen());
+    for template in [rust, go] {
+        let command = template.to_str().unwrap();
+        let ran = place.run(&["adapter", "check", command]).code(0);
+        assert!(ran.stdout.contains("; accepted"), "{}", ran.screen());
+        let mine = format!("mine={command}");
+        let ran = place
+            .run(&["run", "bolt01/bigsize/**", "--adapter", &mine])
+            .code(0);
+        assert!(
+            place.last("check").iter().all(|c| c["outcome"] == "passed"),
+            "{}",
+            ran.screen()
+        );
+    }
 }
 
 /// The faults, and the rule that each breaks. Every other one is tried by the tests of the check

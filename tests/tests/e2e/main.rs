@@ -3,12 +3,14 @@
 //! One program, so that what waits for a deadline waits beside the rest. What needs live nodes is
 //! in `live.rs` and `kill.rs`.
 
+mod action;
 mod adapters;
 mod audit;
 mod authors;
 mod bad_input;
 mod commands;
 mod coverage;
+mod docs;
 mod drift;
 mod escaping;
 mod exit_codes;
