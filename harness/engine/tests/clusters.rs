@@ -133,6 +133,7 @@ fn play(scenarios: &[(&str, &str)], fresh: bool) -> Came {
         dialects: BTreeSet::new(),
         unavailable: None,
         no_cluster: None,
+        own: None,
     }];
     introduce(&mut participants, &limits);
     assert_eq!(participants[0].unavailable, None);

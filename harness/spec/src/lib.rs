@@ -8,6 +8,7 @@
 
 pub mod catalogue;
 pub mod coverage;
+pub mod misbehaviours;
 pub mod sources;
 pub mod text;
 mod tree;

@@ -95,7 +95,7 @@ pub fn run(args: &RunArgs) -> Done {
         harness: env!("CARGO_PKG_VERSION").into(),
         vectors: world.set.hash.clone(),
         specs: world.catalogue.specs(),
-        implementations: engine::header_implementations(&people),
+        implementations: engine::header_implementations(&people, &plan),
         seed: seed.to_string(),
         machine: machine(),
         started: jiff::Timestamp::now().to_string(),
