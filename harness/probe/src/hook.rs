@@ -192,9 +192,7 @@ impl Hook {
         fail: &mut msgs::UpdateFailHTLC,
     ) -> Option<msgs::UpdateFailMalformedHTLC> {
         let mut book = lock(&self.book);
-        let Some(incoming) = book.answer(&(fail.channel_id, fail.htlc_id)) else {
-            return None;
-        };
+        let incoming = book.answer(&(fail.channel_id, fail.htlc_id))?;
         if let Some((onion, code)) = incoming.malformed {
             let bytes = [
                 &fail.channel_id.0[..],

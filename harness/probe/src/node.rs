@@ -614,9 +614,6 @@ impl Node {
             let block = self.bitcoind.block(hash)?;
             hash = block.header.prev_blockhash;
             missing.push(block);
-            if missing.len() > FORK && tip.blocks.len() < 2 {
-                break;
-            }
         }
         let fork = tip.blocks.iter().position(|(_, known)| *known == hash);
         if let Some(at) = fork.filter(|at| at + 1 < tip.blocks.len()) {
