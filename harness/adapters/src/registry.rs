@@ -66,6 +66,9 @@ const fn node(args: &'static [&'static str]) -> Process {
     }
 }
 
+/// The implementation that is no implementation: the harness's own peer.
+pub const PROBE: &str = "probe";
+
 /// The built-in implementations, in the order in which they are shown.
 pub const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -147,6 +150,15 @@ pub const BUILTINS: &[Builtin] = &[
         language: "Kotlin",
         default: true,
         needs: &["kmp"],
+    },
+    Builtin {
+        name: PROBE,
+        about: "the peer that the harness plays itself, and that may cheat",
+        processes: &[node(&["adapter", PROBE])],
+        language: "Rust",
+        // It is there wherever a scenario names it, and nowhere else.
+        default: false,
+        needs: &[],
     },
 ];
 
@@ -641,8 +653,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
-        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp. For an adapter of your own give its command: `refrence=COMMAND`");
-        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp. For an adapter of your own give its command: `mynode=COMMAND`");
+        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp, probe. For an adapter of your own give its command: `refrence=COMMAND`");
+        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp, probe. For an adapter of your own give its command: `mynode=COMMAND`");
         assert_eq!(nearest("LDK-NODE"), None);
         assert_eq!(nearest("ldknode"), Some("ldk-node"));
     }

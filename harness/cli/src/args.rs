@@ -253,6 +253,9 @@ pub struct ListArgs {
     /// How the list is shown
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
+    /// What the probe can do wrong on purpose, instead of checks
+    #[arg(long)]
+    pub misbehaviours: bool,
 }
 
 #[derive(Clone, Debug, Args)]

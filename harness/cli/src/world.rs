@@ -6,10 +6,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use lnconform_adapters::Limits;
 use lnconform_adapters::operations::is_node;
-use lnconform_adapters::registry::{self, BUILTINS, Kind, Resolved};
+use lnconform_adapters::registry::{self, BUILTINS, Kind, PROBE, Resolved};
 use lnconform_engine::filter::Filters;
 use lnconform_engine::judge::Requirements;
-use lnconform_engine::plan::{Participant, Selection};
+use lnconform_engine::plan::{Own, Participant, Selection};
 use lnconform_engine::record::{Keyword, Lane};
 use lnconform_engine::results;
 use lnconform_engine::run::introduce;
@@ -451,6 +451,19 @@ pub fn participants(
             take(resolve(name)?, true);
         }
     }
+    // Whoever the run is about, the harness's own peer is there to play against.
+    if select.lane != Some(LaneArg::Codec) {
+        take(resolve(PROBE)?, false);
+    }
+    let narrowed = !select.adapters.is_empty();
+    for probe in people.iter_mut().filter(|p| p.name == PROBE && p.builtin) {
+        let others = narrowed && !probe.named;
+        probe.own = Some(if others {
+            Own::WithOthers
+        } else {
+            Own::Everywhere
+        });
+    }
     let (mut ask, mut known): (Vec<_>, Vec<_>) = people
         .into_iter()
         .enumerate()
@@ -518,6 +531,7 @@ fn participant(resolved: &Resolved, named: bool, this: &Path, run: &str, seed: u
         dialects: BTreeSet::new(),
         unavailable: resolved.installed(&host).err().map(|e| e.to_string()),
         no_cluster: incompatible(resolved, &host),
+        own: None,
     }
 }
 

@@ -271,6 +271,7 @@ mod tests {
             dialects: Default::default(),
             unavailable: None,
             no_cluster: None,
+            own: None,
         }];
         let ledger = Ledger::default();
         let judge = Judge {

@@ -32,6 +32,17 @@ pub struct Participant {
     /// Why its nodes cannot be started in a cluster here, though it is installed: its version and
     /// bitcoind's do not go together. Its codec is not concerned.
     pub no_cluster: Option<String>,
+    /// It is one of the harness's own, and takes a role only where the scenario names it.
+    pub own: Option<Own>,
+}
+
+/// Where one of the harness's own takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// In every scenario that names it.
+    Everywhere,
+    /// Only together with somebody who is not the harness's own: the run is about others.
+    WithOthers,
 }
 
 impl Participant {
@@ -367,7 +378,7 @@ fn assignments(
     for role in scenario.all_roles() {
         let may = |p: &Participant| {
             (match scenario.roles.get(role) {
-                None | Some(RoleChoice::Any) => p.node.is_some(),
+                None | Some(RoleChoice::Any) => p.node.is_some() && p.own.is_none(),
                 Some(RoleChoice::Of(names)) => p.node.is_some() && p.is_among(names),
                 Some(RoleChoice::Codec) => p.codec.is_some(),
             }) && wished.get(role).is_none_or(|names| names.contains(&p.name))
@@ -396,6 +407,12 @@ fn assignments(
             })
             .collect();
     }
+    // Among themselves they are of interest to the harness alone.
+    let others = |roles: &BTreeMap<String, usize>| {
+        let own = |place: &usize| participants[*place].own == Some(Own::WithOthers);
+        !roles.values().all(own)
+    };
+    all.retain(others);
     // Whoever takes a role that nobody else may take is filled in with it: no combination without.
     if first.len() == scenario.all_roles().count() {
         for (role, taker) in unable {
@@ -473,6 +490,7 @@ pub(crate) mod tests {
             dialects: BTreeSet::new(),
             unavailable: None,
             no_cluster: None,
+            own: None,
         }
     }
 
@@ -538,6 +556,34 @@ pub(crate) mod tests {
             participant("ldk-node", false),
             participant("lnd", false),
         ]
+    }
+
+    #[test]
+    fn one_of_the_harness_s_own_takes_only_roles_that_name_it() {
+        let probe = |own| Participant {
+            own: Some(own),
+            ..participant("probe", false)
+        };
+        let units = |case: &Case, own| {
+            let people = [participant("lnd", false), probe(own)];
+            let plan = plan(std::slice::from_ref(case), &people, &Selection::default()).unwrap();
+            let who = plan.units.iter().map(|unit| unit.who_text(&people));
+            who.collect::<Vec<_>>()
+        };
+        let any = pair("a", RoleChoice::Any);
+        assert_eq!(units(&any, Own::Everywhere), ["payee=lnd,payer=lnd"]);
+        let named = pair("b", RoleChoice::Of(vec!["probe".into()]));
+        for own in [Own::Everywhere, Own::WithOthers] {
+            assert_eq!(units(&named, own), ["payee=probe,payer=lnd"]);
+        }
+        let mut alone = named.clone();
+        if let Body::Scenario(scenario) = &mut alone.body {
+            scenario
+                .roles
+                .insert("payer".into(), RoleChoice::Of(vec!["probe".into()]));
+        }
+        assert_eq!(units(&alone, Own::Everywhere), ["payee=probe,payer=probe"]);
+        assert!(units(&alone, Own::WithOthers).is_empty());
     }
 
     #[test]

@@ -165,9 +165,19 @@ pub fn introduce(participants: &mut [Participant], limits: &Limits) {
 }
 
 /// The header's list of implementations.
-pub fn header_implementations(participants: &[Participant]) -> Vec<RunImplementation> {
+pub fn header_implementations(participants: &[Participant], plan: &Plan) -> Vec<RunImplementation> {
+    let plays = |place: usize| {
+        let with = |unit: &Unit| match &unit.who {
+            Who::Roles(roles) => roles.values().any(|p| *p == place),
+            Who::Implementation(p) => *p == place,
+        };
+        plan.units.iter().any(with)
+    };
     participants
         .iter()
+        .enumerate()
+        .filter(|(place, p)| p.own.is_none() || plays(*place))
+        .map(|(_, p)| p)
         .map(|p| RunImplementation {
             name: p.name.clone(),
             version: p.version.clone(),
@@ -950,6 +960,7 @@ mod tests {
             dialects: BTreeSet::new(),
             unavailable: None,
             no_cluster: None,
+            own: None,
         }];
         let cases = [Case {
             id: "a/b".into(),

@@ -1111,7 +1111,11 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
 /// Whether a file is text for people: LevelDB calls its binary journals `000003.log`.
 fn is_log(path: &Path) -> bool {
     let digits = |stem: &std::ffi::OsStr| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    path.extension().is_some_and(|e| e == "log") && !path.file_stem().is_some_and(digits)
+    let log = path.extension().is_some_and(|e| e == "log");
+    let transcript = path
+        .file_name()
+        .is_some_and(|name| name == "transcript.jsonl");
+    transcript || log && !path.file_stem().is_some_and(digits)
 }
 
 /// Most of a log that is kept as evidence, in bytes from its end.

@@ -138,6 +138,7 @@ fn play_with(scenarios: &[(&str, &str)], fresh: bool, ledger: &Ledger) -> Came {
         dialects: BTreeSet::new(),
         unavailable: None,
         no_cluster: None,
+        own: None,
     }];
     introduce(&mut participants, &limits);
     assert_eq!(participants[0].unavailable, None);

@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod dialects;
 pub mod drift;
 mod markup;
+pub mod misbehaviours;
 pub mod proofs;
 pub mod revisions;
 pub mod scaffold;

@@ -105,6 +105,10 @@ pub struct StepFile {
     /// Its params; `$payee.node_id` and the like are references.
     #[serde(default)]
     pub with: Map<String, Value>,
+    /// What the probe does wrong on purpose in this step; `lnconform list --misbehaviours` has the
+    /// names.
+    #[serde(default)]
+    pub misbehave: Option<String>,
     /// Name under which later steps know the result.
     #[serde(default)]
     pub bind: Option<String>,

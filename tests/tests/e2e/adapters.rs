@@ -4,7 +4,7 @@ use crate::{screen, screens};
 use lnconform_tests::{Place, binary, faulty, repository, script};
 use std::path::Path;
 
-const BUILT_IN: [&str; 4] = ["reference", "ldk-0.2", "ldk-0.3", "ldk-node"];
+const BUILT_IN: [&str; 5] = ["reference", "ldk-0.2", "ldk-0.3", "ldk-node", "probe"];
 
 #[test]
 fn one_line_in_one_line_out() {

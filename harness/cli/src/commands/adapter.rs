@@ -14,6 +14,8 @@ pub fn be(name: &str, rest: &[String]) -> Done {
         "reference" => lnconform_adapter_reference::run(rest),
         "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
         "lnd" => return lnd(rest),
+        "probe" if rest.is_empty() => lnconform_probe::serve_stdio(),
+        "probe" => return Err(Failure::usage("adapter probe has no options")),
         "draft-py" | "electrum" | "kmp" => return installed(name, rest),
         _ => {
             let names = BUILTINS
@@ -48,6 +50,7 @@ pub fn version(name: &str) -> Option<&'static str> {
         "ldk-0.2" => Some(lnconform_adapter_ldk::ldk02::VERSION),
         "ldk-0.3" => Some(lnconform_adapter_ldk::ldk03::VERSION),
         "ldk-node" => Some(lnconform_adapter_ldk::node::VERSION),
+        "probe" => Some(lnconform_probe::VERSION),
         _ => None,
     }
 }

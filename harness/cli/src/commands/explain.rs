@@ -1,9 +1,10 @@
-//! `explain`: a check, a requirement, a mutant or an implementation, with all that is known of it.
+//! `explain`: a check, a requirement, a mutant, a misbehaviour or an implementation, with all that is
+//! known of it.
 
 mod implementation;
 
 use crate::args::ExplainArgs;
-use crate::commands::{mutants, run::quoted};
+use crate::commands::{list, mutants, run::quoted};
 use crate::failure::{Done, Failure, print};
 use crate::world::World;
 use lnconform_adapters::registry::{BUILTINS, builtin};
@@ -11,6 +12,7 @@ use lnconform_engine::mutants::{Defect, Mutant};
 use lnconform_engine::record::{Check, Record};
 use lnconform_engine::results;
 use lnconform_engine::run::check_requirements;
+use lnconform_spec::misbehaviours::{self, Misbehaviour};
 use lnconform_spec::{Entry, text};
 use lnconform_vectors::case::{Body, Case};
 use std::path::Path;
@@ -21,6 +23,9 @@ pub fn explain(args: &ExplainArgs) -> Done {
     let world = World::load(specs, &args.vectors)?;
     if let Some(mutant) = Mutant::parse(&args.id) {
         return explain_mutant(&world, &mutant, specs);
+    }
+    if let Some(misbehaviour) = misbehaviours::find(&args.id) {
+        return explain_misbehaviour(&world, &misbehaviour, specs);
     }
     let vector = args.id.split('#').next().unwrap_or(&args.id);
     if let Some(entry) = world.catalogue.get(&args.id) {
@@ -97,6 +102,27 @@ pub fn explain(args: &ExplainArgs) -> Done {
     outcomes(&args.results, |c| {
         c.id == args.id || c.id.split(['#', '?']).next() == Some(&args.id)
     });
+    Ok(0)
+}
+
+fn explain_misbehaviour(world: &World, m: &Misbehaviour, specs: Option<&Path>) -> Done {
+    list::show_misbehaviour(m);
+    for id in m.breaks.iter().chain(&m.reader) {
+        if let Some(entry) = world.catalogue.get(id) {
+            requirement(world, entry, specs);
+        }
+    }
+    print("scenarios with it:");
+    let has = |case: &&Case| match &case.body {
+        Body::Scenario(scenario) => scenario
+            .steps
+            .iter()
+            .any(|step| step.with["misbehave"] == m.name.as_str()),
+        Body::Codec(_) => false,
+    };
+    for case in world.set.cases.iter().filter(has) {
+        print(format!("  {}", case.id));
+    }
     Ok(0)
 }
 

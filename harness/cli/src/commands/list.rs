@@ -7,12 +7,16 @@ use crate::world::{World, frozen, merge, participants, selection};
 use lnconform_adapters::Limits;
 use lnconform_engine::plan::{Participant, Plan, plan};
 use lnconform_engine::run::check_requirements;
+use lnconform_spec::misbehaviours::{self, Misbehaviour};
 use lnconform_vectors::case::Case;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Lists them.
 pub fn list(args: &ListArgs) -> Done {
+    if args.misbehaviours {
+        return list_misbehaviours(args.format);
+    }
     let select = merge(&args.select, &Config::find()?)?;
     let mut world = World::load(select.specs.as_deref(), &select.vectors)?;
     let people = participants(&select, "list", 0, &Limits::default(), false)?;
@@ -23,6 +27,31 @@ pub fn list(args: &ListArgs) -> Done {
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
     show(&world.set.cases, &people, &plan, args.format);
     Ok(0)
+}
+
+/// What the probe can do wrong, a paragraph each, or one JSON object.
+fn list_misbehaviours(format: TextOrJson) -> Done {
+    let all = misbehaviours::all()?;
+    match format {
+        TextOrJson::Text => all.iter().for_each(show_misbehaviour),
+        TextOrJson::Json => {
+            let list: Vec<Value> = all.iter().map(|m| json!(m)).collect();
+            print_json(&json!({"misbehaviours": list}).to_string());
+        }
+    }
+    Ok(0)
+}
+
+/// One of them.
+pub fn show_misbehaviour(m: &Misbehaviour) {
+    print(format!("{}  {}", m.name, m.operations.join(", ")));
+    print(format!("  {}", m.does));
+    let statements = [("breaks", &m.breaks), ("reader", &m.reader)];
+    for (what, id) in statements {
+        if let Some(id) = id {
+            print(format!("  {what} {id}"));
+        }
+    }
 }
 
 /// Says what was selected and will not run.

@@ -102,7 +102,7 @@ pub fn run(args: &RunArgs) -> Done {
         harness: env!("CARGO_PKG_VERSION").into(),
         vectors: world.set.hash.clone(),
         specs: world.specs(),
-        implementations: engine::header_implementations(&people),
+        implementations: engine::header_implementations(&people, &plan),
         seed: seed.to_string(),
         machine: machine(),
         started: jiff::Timestamp::now().to_string(),

@@ -6,6 +6,7 @@ use crate::case::{Codec, Expect, RoleChoice, Scenario, Step};
 use crate::expect::{self, Fault};
 use crate::file::{self, Sharing, StepFile};
 use crate::matchers::Pattern;
+use lnconform_spec::misbehaviours;
 use lnconform_yaml::suggest;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -106,6 +107,15 @@ pub(super) fn scenario(whole: &Whole, unfilled: bool) -> Result<Scenario, Fault>
         let place = i.to_string();
         let step = step(file, &number, &roles, &mut known, unfilled)
             .map_err(|f| f.below(&["steps", &place]))?;
+        // Whoever else may take the role would do the step right, and be judged for it.
+        let alone = matches!(whole.roles.get(&step.on),
+            Some(RoleChoice::Of(names)) if *names == [misbehaviours::WHO]);
+        if file.misbehave.is_some() && !alone {
+            let who = misbehaviours::WHO;
+            let why = format!("only `{who}` misbehaves, and {} may be others too", step.on);
+            return Err(Fault::new(&["steps", &place, "misbehave"], why)
+                .help(format!("write `roles: {{{}: {who}}}`", step.on)));
+        }
         if !names.insert(step.name.clone()) {
             return Err(Fault::new(
                 &["steps", &place, "name"],
@@ -208,7 +218,19 @@ fn step(
     if file.operation.trim().is_empty() {
         return Err(Fault::new(&["do"], "the operation has no name"));
     }
-    let with = Value::Object(file.with.clone());
+    let mut with = file.with.clone();
+    if with.contains_key("misbehave") {
+        let fault = Fault::new(
+            &["with", "misbehave"],
+            "`misbehave` is no param of a vector",
+        );
+        return Err(fault.help("write it beside `with`, not in it"));
+    }
+    if let Some(name) = &file.misbehave {
+        misbehaviour(file, name)?;
+        with.insert("misbehave".into(), name.as_str().into());
+    }
+    let with = Value::Object(with);
     expect::numbers(&with, "").map_err(|f| f.below(&["with"]))?;
     sendable(&with, known).map_err(|f| f.below(&["with"]))?;
     let deadline = match &file.deadline {
@@ -263,6 +285,25 @@ fn step(
         covers: file.covers.clone(),
         line: file.line,
     })
+}
+
+/// That the probe knows how to do the step wrong in this way.
+fn misbehaviour(file: &StepFile, name: &str) -> Result<(), Fault> {
+    let list = misbehaviours::all().unwrap_or_default();
+    let Some(known) = list.iter().find(|m| m.name == name) else {
+        let names: Vec<&str> = list.iter().map(|m| m.name.as_str()).collect();
+        let fault = Fault::new(&["misbehave"], format!("there is no misbehaviour `{name}`"));
+        return Err(fault.help(did_you_mean(name, &names)));
+    };
+    if known.operations.contains(&file.operation) {
+        return Ok(());
+    }
+    let operations: Vec<&str> = known.operations.iter().map(String::as_str).collect();
+    Err(Fault::new(
+        &["misbehave"],
+        format!("`{name}` is nothing that `{}` can do wrong", file.operation),
+    )
+    .help(format!("it goes with {}", operations.join(", "))))
 }
 
 /// That the step is done on a role, or by the harness on what is its own.

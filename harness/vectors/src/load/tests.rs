@@ -447,6 +447,54 @@ fn each_mistake_has_its_message() {
     insta::assert_snapshot!(text.join("\n"));
 }
 
+/// The scenario whose first step misbehaves, with what else is changed.
+fn misbehaving(name: &str, old: &str, new: &str) -> String {
+    SCENARIO
+        .replacen("payer: [ldk-node, lnd]", "payer: [probe]", 1)
+        .replacen(
+            "bind: payment",
+            &format!("bind: payment, misbehave: {name}"),
+            1,
+        )
+        .replacen(old, new, 1)
+}
+
+#[test]
+fn a_misbehaviour_goes_to_the_probe_in_its_params() {
+    let scenario = scenario_of(&misbehaving("onion-hmac", "", "")).unwrap();
+    assert_eq!(scenario.steps[0].with["misbehave"], "onion-hmac");
+    assert_eq!(scenario.steps[1].with.get("misbehave"), None);
+}
+
+#[test]
+fn a_misbehaviour_that_nobody_can_do_is_refused() {
+    let refused = |name: &str, old: &str, new: &str| {
+        let text = misbehaving(name, old, new);
+        scenario_of(&text).unwrap_err()
+    };
+    let unknown = refused("onion-hmca", "", "");
+    assert!(
+        unknown.contains("there is no misbehaviour `onion-hmca`"),
+        "{unknown}"
+    );
+    assert!(unknown.contains("onion-hmac"), "{unknown}");
+    let other = refused("amp-early", "", "");
+    assert!(
+        other.contains("nothing that `keysend.send` can do wrong"),
+        "{other}"
+    );
+    for roles in ["payer: any", "payer: [probe, lnd]", "payer: [lnd]"] {
+        let others = refused("onion-hmac", "payer: [probe]", roles);
+        assert!(others.contains("only `probe` misbehaves"), "{others}");
+    }
+    let param = refused(
+        "onion-hmac",
+        "amount_msat:",
+        "misbehave: onion-hmac, amount_msat:",
+    );
+    assert!(param.contains("write it beside `with`"), "{param}");
+}
+
 #[test]
 fn a_step_may_be_done_by_a_codec_or_by_the_harness() {
     let step = |text: &str| {

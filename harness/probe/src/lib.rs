@@ -1,0 +1,304 @@
+//! The probe: a Lightning node that the harness plays itself, well-behaved or cheating in one named
+//! way.
+//!
+//! Funding, channel state, gossip and reconnection are LDK's, of a real `ChannelManager`. What is the
+//! probe's own are the onions that it sends, what it makes of those that it gets, and what it fails
+//! them with ([`hook`]). As payee it judges by the rules of `drafts` ([`payee`]); as payer it does what
+//! a step asks for, and with `misbehave` one thing more ([`misbehave`]).
+//!
+//! Beyond the protocol's page,
+//! - `keysend.send` takes `final_cltv_delta` (blocks from the tip until the last HTLC expires, 80),
+//!   `payment_secret`, `total_msat`, `parts` [{`amount_msat`}] and `misbehave`; `invoice.pay` takes
+//!   `final_cltv_delta`, `parts` and `misbehave`; `amp.send` takes what `keysend.send` takes but for the
+//!   preimage, and draws root, set id and shares itself;
+//! - `payment.wait` answers `htlcs` [{`status`, `preimage`, `failure`}] too, and the status `partly`
+//!   where some were settled and some failed. A `failure` has `code`, `name`, `data` (hex) and `hop`
+//!   (0 is the peer), `malformed` where the peer could not read the onion, or else `reason`
+//!   (`unreadable`, `channel-closed`, `not-sent`) and `message`;
+//! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
+//!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
+//! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
+//!   be read.
+//!
+//! `options` of `node.start`: `announce` (bool) and `forwards` (bool). With `forwards` it is a trampoline
+//! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
+//! with the next node, tries that up to three times, and then settles or fails the first payment
+//! (`payment-forwarded`, `attempts`). Everything that is said goes
+//! into `transcript.jsonl` in the node's folder, in the clear. State lives in memory: a probe that was
+//! stopped does not start again with its channels.
+
+mod amp_payee;
+mod book;
+mod chain;
+mod env;
+mod hook;
+mod misbehave;
+mod net;
+mod node;
+mod ops;
+mod payee;
+mod relay;
+mod shot;
+mod transcript;
+
+use chain::Bitcoind;
+use lnconform_protocol::concurrent::{ConcurrentHandler, serve_concurrent};
+use lnconform_protocol::events::Events;
+use lnconform_protocol::outcome::{Fail, Outcome, answer};
+use lnconform_protocol::params::{Params, ResultObject};
+use lnconform_protocol::{Answer, Hello, Implementation, OpError, PROTOCOL};
+use node::{Config, Node};
+use serde_json::{Value, json};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Version of the probe: this project's.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Operations that the probe answers.
+pub const OPERATIONS: [&str; 21] = [
+    "node.start",
+    "node.stop",
+    "chain.sync",
+    "wallet.new_address",
+    "wallet.balance",
+    "peer.connect",
+    "peer.disconnect",
+    "peer.list",
+    "channel.open",
+    "channel.list",
+    "graph.channels",
+    "graph.nodes",
+    "invoice.create",
+    "invoice.pay",
+    "keysend.send",
+    "amp.send",
+    "payment.wait",
+    "payment.settle",
+    "payment.cancel",
+    "event.next",
+    "event.list",
+];
+
+/// Options of `node.start`.
+const OPTIONS: [&str; 2] = ["announce", "forwards"];
+
+/// Serves the probe on this process's standard input and output.
+///
+/// # Errors
+/// When the harness has gone away.
+pub fn serve_stdio() -> io::Result<()> {
+    serve_concurrent(&Probe::default(), io::stdin().lock(), io::stdout())
+}
+
+/// The handler: no node until `node.start`, and again none after `node.stop`.
+#[derive(Default)]
+pub struct Probe {
+    running: Mutex<Option<Arc<Node>>>,
+    events: Arc<Events>,
+}
+
+impl ConcurrentHandler for Probe {
+    fn hello(&self) -> Hello {
+        Hello {
+            implementation: Implementation {
+                name: "probe".into(),
+                version: VERSION.into(),
+                language: "Rust".into(),
+                source: "in this repository, on rust-lightning 0.3".into(),
+            },
+            protocol: PROTOCOL,
+            operations: OPERATIONS.map(String::from).to_vec(),
+            dialects: vec!["trampoline/acinq-legacy".into()],
+        }
+    }
+
+    fn waits(&self, op: &str, _params: &Value) -> bool {
+        matches!(
+            op,
+            "chain.sync"
+                | "peer.connect"
+                | "peer.disconnect"
+                | "channel.open"
+                | "payment.wait"
+                | "event.next"
+        )
+    }
+
+    fn call(&self, op: &str, params: &Value) -> Answer {
+        let params = Params::new(params);
+        answer(match op {
+            "node.start" => self.start(params),
+            "node.stop" => self.stop(),
+            _ => ops::call(op, params, || self.node()),
+        })
+    }
+
+    fn closing(&self) {
+        self.events.close();
+    }
+
+    fn shutdown(&self) {
+        if let Some(node) = self.slot().take() {
+            node.stop();
+        }
+    }
+}
+
+impl Probe {
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Node>>> {
+        env::lock(&self.running)
+    }
+
+    fn node(&self) -> Result<Arc<Node>, Fail> {
+        self.slot()
+            .clone()
+            .ok_or_else(|| OpError::rejected("no node is running; node.start comes first").into())
+    }
+
+    fn start(&self, params: Params<'_>) -> Outcome {
+        let config = read(params)?;
+        let mut slot = self.slot();
+        if slot.is_some() {
+            return Err(OpError::rejected("the node is running; node.stop comes first").into());
+        }
+        let node = Node::start(config, self.events.clone())?;
+        let started = ResultObject::new()
+            .with("node_id", node.id.to_string())
+            .maybe("address", node.listen.map(|address| address.to_string()))
+            .with("version", VERSION)
+            .done();
+        *slot = Some(node);
+        Ok(started)
+    }
+
+    fn stop(&self) -> Outcome {
+        let node = self.node()?;
+        self.slot().take();
+        self.events.node_stopped();
+        node.stop();
+        Ok(json!({}))
+    }
+}
+
+/// The params of `node.start`.
+fn read(params: Params<'_>) -> Result<Config, Fail> {
+    let network = params.str("network")?;
+    if network != "regtest" {
+        let why = format!("network is {network}; only regtest is allowed");
+        return Err(OpError::rejected(why).into());
+    }
+    let seed = params.array::<32>("seed")?;
+    let data_dir = PathBuf::from(params.str("data_dir")?);
+    let bitcoind = Params::new(Params::new(params.need("chain")?).need("bitcoind")?);
+    let host = bitcoind.str("rpc_host")?;
+    if host != "127.0.0.1" && host != "localhost" {
+        return Err(OpError::rejected(format!("rpc_host {host} is not loopback")).into());
+    }
+    let port = u16::try_from(bitcoind.u32("rpc_port")?)
+        .map_err(|_| OpError::invalid("param rpc_port is no port"))?;
+    let (user, password) = (bitcoind.str("user")?, bitcoind.str("password")?);
+    let bitcoind = Bitcoind::new(host, port, user, password)?;
+    let listen = match params.maybe("listen", Params::str)? {
+        None => None,
+        Some(text) => {
+            let address: SocketAddr = text.parse().map_err(|_| {
+                OpError::invalid(format!("param listen is {text}, not address:port"))
+            })?;
+            if !address.ip().is_loopback() {
+                return Err(OpError::rejected(format!("listen {text} is not loopback")).into());
+            }
+            Some(address)
+        }
+    };
+    let none = Value::Null;
+    let given = params.get("options").unwrap_or(&none);
+    let names = given
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name);
+    if let Some(name) = names
+        .into_iter()
+        .find(|name| !OPTIONS.contains(&name.as_str()))
+    {
+        return Err(Fail::Unsupported(format!("the probe has no option {name}")));
+    }
+    let options = Params::new(given);
+    Ok(Config {
+        seed,
+        data_dir,
+        bitcoind,
+        listen,
+        alias: params
+            .maybe("alias", Params::str)?
+            .unwrap_or("probe")
+            .to_owned(),
+        announce: options
+            .maybe("announce", Params::bool)?
+            .unwrap_or(listen.is_some()),
+        forwards: options.maybe("forwards", Params::bool)?.unwrap_or(false),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lnconform_protocol::ErrorKind;
+
+    fn ask(op: &str, params: Value) -> OpError {
+        match Probe::default().call(op, &params) {
+            Answer::Error(e) => e,
+            other => panic!("{op}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_operation_refuses_an_empty_request_before_there_is_a_node() {
+        for op in OPERATIONS {
+            let e = ask(op, json!({}));
+            let missing = e.kind == ErrorKind::Invalid && e.message.contains("is missing");
+            let stopped = e.kind == ErrorKind::Rejected && e.message.contains("node.start");
+            assert!(missing || stopped, "{op}: {e:?}");
+        }
+    }
+
+    #[test]
+    fn only_regtest_and_loopback() {
+        let start = |network: &str, host: &str, listen: &str| {
+            ask(
+                "node.start",
+                json!({"network": network, "seed": "00".repeat(32), "data_dir": "/dev/null/x",
+                       "chain": {"bitcoind": {"rpc_host": host, "rpc_port": 1, "user": "u", "password": "p"}},
+                       "listen": listen}),
+            )
+        };
+        for (e, named) in [
+            (start("bitcoin", "127.0.0.1", "127.0.0.1:1"), "regtest"),
+            (start("regtest", "10.0.0.1", "127.0.0.1:1"), "rpc_host"),
+            (start("regtest", "127.0.0.1", "0.0.0.0:1"), "listen"),
+            (start("regtest", "127.0.0.1", "127.0.0.1:1"), "data_dir"),
+        ] {
+            assert_eq!(e.kind, ErrorKind::Rejected);
+            assert!(e.message.contains(named), "{e:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_that_nobody_knows_is_refused() {
+        let key = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+        for (name, says) in [
+            ("keysend-preimage-32", "does not know"),
+            ("invoice-secret-wrong", "nothing that keysend.send can do"),
+        ] {
+            let e = ask(
+                "keysend.send",
+                json!({"to": key, "amount_msat": "1", "misbehave": name}),
+            );
+            assert_eq!(e.kind, ErrorKind::Invalid);
+            assert!(e.message.contains(says), "{e:?}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! What is done wrong on purpose. The list itself, with the statements that are broken, is
+//! `specs/misbehaviours.yaml`; here is how.
+
+use crate::shot::{Forward, KEYSEND, Shot, Twist, payment_data};
+use bitcoin::secp256k1::{PublicKey, SecretKey};
+use lnconform_drafts::amp;
+use lnconform_drafts::keys;
+use lnconform_drafts::payload::kind;
+use lnconform_drafts::rules::Rules;
+use lnconform_drafts::tlv::Record;
+
+/// One HTLC of a payment.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// What its payload says of its amount, in msat.
+    pub amount_msat: u64,
+    /// What its payload says of the whole, in msat.
+    pub total_msat: u64,
+    /// Payment secret; without one there is no payment data.
+    pub secret: Option<[u8; 32]>,
+    /// Value of the AMP record.
+    pub amp: Option<Vec<u8>>,
+}
+
+/// A payment before it is cut into HTLCs, all of them to one recipient.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The recipient.
+    pub to: PublicKey,
+    /// Its HTLCs.
+    pub parts: Vec<Part>,
+    /// Value of the keysend record.
+    pub keysend: Option<Vec<u8>>,
+    /// Further records of each payload.
+    pub records: Vec<Record>,
+    /// Blocks from the tip until the last HTLC expires.
+    pub delta: u32,
+    /// A preimage may be used that has been used before.
+    pub again: bool,
+    twist: Option<Twist>,
+    htlc_less_msat: u64,
+    cltv_above: u32,
+}
+
+impl Plan {
+    /// An honest payment in such parts, all locked to one hash.
+    pub fn new(to: PublicKey, hash: [u8; 32], amounts: Vec<u64>, delta: u32) -> Self {
+        let total_msat = amounts
+            .iter()
+            .fold(0_u64, |sum, part| sum.saturating_add(*part));
+        let part = |amount_msat| Part {
+            hash,
+            amount_msat,
+            total_msat,
+            secret: None,
+            amp: None,
+        };
+        Self {
+            to,
+            parts: amounts.into_iter().map(part).collect(),
+            keysend: None,
+            records: Vec::new(),
+            delta,
+            again: false,
+            twist: None,
+            htlc_less_msat: 0,
+            cltv_above: 0,
+        }
+    }
+
+    /// An honest AMP payment in such parts: root, set id and shares are drawn.
+    pub fn amp(
+        to: PublicKey,
+        secret: [u8; 32],
+        amounts: Vec<u64>,
+        delta: u32,
+        mut draw: impl FnMut() -> [u8; 32],
+    ) -> Self {
+        let mut plan = Self::new(to, [0; 32], amounts, delta);
+        let rules = Rules::all();
+        let (root, set_id) = (draw(), draw());
+        let drawn: Vec<[u8; 32]> = plan.parts.iter().skip(1).map(|_| draw()).collect();
+        let shares = amp::shares(&root, &drawn);
+        for ((part, share), index) in plan.parts.iter_mut().zip(shares).zip(0_u32..) {
+            part.secret = Some(secret);
+            // In this dialect neither of the two can refuse.
+            if let Ok(child) = amp::Child::derive(&rules, &amp::LND, &root, &share, index) {
+                part.hash = child.payment_hash;
+            }
+            let record = amp::Record {
+                root_share: share,
+                set_id,
+                index,
+                own_payment_data: None,
+            };
+            part.amp = record
+                .encode(&rules, &amp::LND)
+                .ok()
+                .map(|value| value.to_vec());
+        }
+        plan
+    }
+
+    /// The hash of its first HTLC: of all of them, unless it is an AMP payment.
+    pub fn hash(&self) -> [u8; 32] {
+        self.parts.first().map_or([0; 32], |part| part.hash)
+    }
+
+    /// Every part gets this payment secret.
+    pub fn with_secret(&mut self, secret: [u8; 32]) {
+        self.parts
+            .iter_mut()
+            .for_each(|part| part.secret = Some(secret));
+    }
+
+    /// Every part names this total, in msat.
+    pub fn with_total(&mut self, msat: u64) {
+        self.parts
+            .iter_mut()
+            .for_each(|part| part.total_msat = msat);
+    }
+
+    /// Does wrong what `name` says. `false` if nobody has said how.
+    #[must_use]
+    pub fn misbehave(&mut self, name: &str) -> bool {
+        match name {
+            "keysend-preimage-mismatch" => {
+                if let Some(first) = self.keysend.as_mut().and_then(|value| value.first_mut()) {
+                    *first ^= 1;
+                }
+            }
+            "keysend-preimage-31" => self.resize(31),
+            "keysend-preimage-33" => self.resize(33),
+            "keysend-preimage-again" | "keysend-invoice-preimage" => self.again = true,
+            "keysend-record-twice" => self.twist = Some(Twist::Twice(KEYSEND)),
+            "keysend-record-first" => self.twist = Some(Twist::First(KEYSEND)),
+            "keysend-record-long-length" => self.twist = Some(Twist::LongLength(KEYSEND)),
+            "unknown-even-record" => self.records.push(Record::new(65_536, [])),
+            "unknown-even-record-low" => self.records.push(Record::new(65_534, [])),
+            "payload-cut" => self.twist = Some(Twist::Cut),
+            "payload-without-amount" => self.twist = Some(Twist::Without(kind::AMOUNT)),
+            "payload-without-cltv" => self.twist = Some(Twist::Without(kind::CLTV)),
+            "amount-leading-zero" => self.twist = Some(Twist::LeadingZero(kind::AMOUNT)),
+            "htlc-below-onion-amount" => self.htlc_less_msat = 1,
+            "htlc-before-onion-cltv" => self.cltv_above = 1,
+            "mpp-total-differs" | "amp-total-differs" => {
+                if let Some(last) = self.parts.last_mut() {
+                    last.total_msat += 1;
+                }
+            }
+            "mpp-secret-missing" => {
+                if let Some(last) = self.parts.last_mut() {
+                    last.secret = None;
+                }
+            }
+            "invoice-secret-wrong" => {
+                for secret in self.parts.iter_mut().filter_map(|p| p.secret.as_mut()) {
+                    secret[0] ^= 1;
+                }
+            }
+            "amp-without-payment-data" => {
+                self.parts.iter_mut().for_each(|part| part.secret = None);
+            }
+            "amp-record-63" => self.last_record(|value| value.truncate(63)),
+            "amp-record-69" => self.last_record(|value| value.resize(69, 1)),
+            "amp-index-leading-zero" => self.last_record(|value| value.insert(64, 0)),
+            "amp-index-other" => self.last_record(|value| {
+                value.truncate(64);
+                value.extend([1, 0]);
+            }),
+            "amp-share-altered" => self.last_record(|value| value[0] ^= 1),
+            "amp-set-id-zero" => {
+                for value in self.parts.iter_mut().filter_map(|p| p.amp.as_mut()) {
+                    value[32..64].fill(0);
+                }
+            }
+            "amp-total-zero" => self.with_total(0),
+            "amp-early" => {
+                let first = self.parts.first().map_or(0, |part| part.amount_msat);
+                self.with_total(first);
+            }
+            "onion-version" => self.twist = Some(Twist::Version),
+            "onion-key" => self.twist = Some(Twist::Key),
+            "onion-hmac" => self.twist = Some(Twist::Hmac),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Changes the AMP record of the last HTLC, which has 64 bytes at least.
+    fn last_record(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(value) = self.parts.last_mut().and_then(|part| part.amp.as_mut()) {
+            change(value);
+        }
+    }
+
+    fn resize(&mut self, length: usize) {
+        if let Some(value) = &mut self.keysend {
+            value.resize(length, 0);
+            let hash = keys::sha256(&[value]);
+            self.parts.iter_mut().for_each(|part| part.hash = hash);
+        }
+    }
+
+    /// Its HTLCs over a route, each with a session key of its own.
+    pub fn shots(&self, route: &[Forward], mut session: impl FnMut() -> SecretKey) -> Vec<Shot> {
+        let shot = |part: &Part| {
+            let mut records = self.records.clone();
+            if let Some(value) = &self.keysend {
+                records.push(Record::new(KEYSEND, value.clone()));
+            }
+            if let Some(secret) = &part.secret {
+                records.push(payment_data(secret, part.total_msat));
+            }
+            if let Some(value) = &part.amp {
+                records.push(Record::new(amp::LND.record_type, value.clone()));
+            }
+            Shot {
+                hash: part.hash,
+                htlc_msat: part.amount_msat.saturating_sub(self.htlc_less_msat),
+                delta: self.delta,
+                route: route.to_vec(),
+                to: self.to,
+                amount_msat: part.amount_msat,
+                cltv_above: self.cltv_above,
+                records,
+                twist: self.twist,
+                session: session(),
+            }
+        };
+        self.parts.iter().map(shot).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payee::{Arrived, Decision, Invoice, Payee};
+    use lnconform_drafts::onion;
+    use lnconform_spec::misbehaviours::{self, Misbehaviour};
+
+    fn secret(n: u8) -> SecretKey {
+        SecretKey::from_slice(&[n; 32]).unwrap()
+    }
+
+    const PREIMAGE: [u8; 32] = [3; 32];
+    const SECRET: [u8; 32] = [4; 32];
+
+    fn plan(operation: &str, parts: usize) -> Plan {
+        let hash = keys::sha256(&[&PREIMAGE]);
+        let to = keys::public(&secret(9));
+        let amounts = vec![100_000; parts];
+        if operation == "amp.send" {
+            let mut drawn = 10;
+            let draw = || {
+                drawn += 1;
+                [drawn; 32]
+            };
+            return Plan::amp(to, SECRET, amounts, 80, draw);
+        }
+        let mut plan = Plan::new(to, hash, amounts, 80);
+        if operation == "keysend.send" {
+            plan.keysend = Some(PREIMAGE.to_vec());
+        }
+        if operation == "invoice.pay" || parts > 1 {
+            plan.with_secret(SECRET);
+        }
+        plan
+    }
+
+    /// What the honest payee says of the last part: the rule, or nothing if it takes it.
+    fn judged(plan: &Plan, payee: &mut Payee) -> Option<&'static str> {
+        let mut last = None;
+        for shot in plan.shots(&[], || secret(5)) {
+            let packed = shot.pack(580).unwrap();
+            let context = onion::Context {
+                associated_data: &shot.hash,
+                size: Some(onion::PAYMENT_SIZE),
+                path_key: None,
+            };
+            let peeled = onion::peel(&Rules::all(), &secret(9), &packed.packet, context);
+            let payload = match peeled {
+                Ok(peeled) => peeled.payload,
+                Err(onion::Error::Rule(violation)) => return Some(violation.rule),
+                Err(e) => panic!("{e}"),
+            };
+            let arrived = Arrived {
+                hash: shot.hash,
+                amount_msat: shot.htlc_msat,
+                cltv_expiry: 580,
+                payload: &payload,
+                height: 500,
+                now: 1_000,
+            };
+            last = match payee.arrive(&arrived) {
+                Decision::Take { .. } => None,
+                Decision::Refuse(refusal) | Decision::RefuseSet(refusal, _) => refusal.rule,
+            };
+            // What is wrong with a set shows with one of its HTLCs.
+            if last.is_some() {
+                return last;
+            }
+        }
+        last
+    }
+
+    fn payee(operation: &str, misbehaviour: &str) -> Payee {
+        let hash = keys::sha256(&[&PREIMAGE]);
+        let mut payee = Payee::default();
+        if operation == "invoice.pay" || misbehaviour == "keysend-invoice-preimage" {
+            let invoice = Invoice {
+                preimage: Some(PREIMAGE),
+                secret: SECRET,
+                amount_msat: None,
+            };
+            payee.expect(hash, invoice);
+        }
+        if misbehaviour == "keysend-preimage-again" {
+            assert_eq!(judged(&plan(operation, 1), &mut payee), None);
+            payee.settled(hash);
+        }
+        payee
+    }
+
+    fn parts(misbehaviour: &Misbehaviour) -> usize {
+        let several = [
+            "mpp-total-differs",
+            "mpp-secret-missing",
+            "amp-total-differs",
+            "amp-early",
+        ];
+        if several.contains(&misbehaviour.name.as_str()) {
+            2
+        } else {
+            1
+        }
+    }
+
+    #[test]
+    fn the_honest_payee_notices_each_by_the_statement_that_the_list_names() {
+        let list = misbehaviours::all().unwrap();
+        assert!(!list.is_empty());
+        for misbehaviour in &list {
+            for operation in &misbehaviour.operations {
+                let name = &misbehaviour.name;
+                let mut bad = plan(operation, parts(misbehaviour));
+                assert!(bad.misbehave(name), "{name} is in the list and not here");
+                let noticed = judged(&bad, &mut payee(operation, name));
+                assert_eq!(
+                    noticed,
+                    misbehaviour.reader.as_deref(),
+                    "{name} on {operation}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_it_the_same_payment_is_taken() {
+        for misbehaviour in &misbehaviours::all().unwrap() {
+            for operation in &misbehaviour.operations {
+                let honest = plan(operation, parts(misbehaviour));
+                let taken = judged(&honest, &mut payee(operation, ""));
+                assert_eq!(taken, None, "{}", misbehaviour.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_does_nothing() {
+        assert!(!plan("keysend.send", 1).misbehave("keysend-preimage-32"));
+    }
+}
