@@ -173,6 +173,7 @@ pub fn header_implementations(participants: &[Participant]) -> Vec<RunImplementa
             available: p.unavailable.is_none(),
             reason: p.unavailable.clone(),
             self_reported: None,
+            untested: None,
         })
         .collect()
 }

@@ -156,8 +156,14 @@ impl<W: Write> Sink for View<'_, W> {
                 let here: Vec<String> = here
                     .map(|i| format!("{} {}", i.name, i.version).trim().to_owned())
                     .collect();
+                let untested = run.implementations.iter().filter(|i| i.available);
+                let untested = untested.filter_map(|i| Some((&i.name, i.untested.as_ref()?)));
                 if !here.is_empty() {
                     let line = format!("with {}", here.join(", "));
+                    let _ = writeln!(text, "{}", cut(&clean(&line), self.style.width));
+                }
+                for (name, mark) in untested {
+                    let line = format!("{name}: {mark}");
                     let _ = writeln!(text, "{}", cut(&clean(&line), self.style.width));
                 }
                 self.print(&text);

@@ -44,6 +44,7 @@ fn implementation(name: &str, version: &str, reason: Option<&str>) -> RunImpleme
         available: reason.is_none(),
         reason: reason.map(str::to_owned),
         self_reported: None,
+        untested: None,
     }
 }
 

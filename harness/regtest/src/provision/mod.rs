@@ -4,6 +4,7 @@
 //! is not there can be built into the cache (`$LNCONFORM_CACHE`, else `~/.cache/lnconform`). The
 //! version table says what, from which source, with which checksum.
 
+mod brought;
 mod debian;
 mod go;
 mod install;
@@ -12,6 +13,7 @@ mod table;
 #[cfg(all(test, unix))]
 mod tests;
 
+pub use brought::{BROUGHT, Brought, UNTESTED, brought};
 pub use install::{Phase, Progress, ProvisionError};
 pub use table::{
     ArchiveFile, Build, CmakeBuild, Entry, GoBuild, MavenBuild, VERSIONS, VenvBuild, WorksWith,
@@ -106,11 +108,18 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is not installed: `{}` installs it",
-            self.name, self.install_line
-        )?;
+        match brought(split(&self.name).0) {
+            Some(program) => write!(
+                f,
+                "{} is not installed by this harness: set {} to bring one",
+                self.name, program.bring
+            )?,
+            None => write!(
+                f,
+                "{} is not installed: `{}` installs it",
+                self.name, self.install_line
+            )?,
+        }
         for problem in &self.problems {
             write!(f, "; {problem}")?;
         }
@@ -166,6 +175,18 @@ pub enum ProgramError {
         found: String,
         /// The versions that are supported.
         supported: String,
+    },
+    /// What the user brought cannot be used.
+    #[error("{} is no {name} that can be used: {why}; set {bring} to another one", .path.display())]
+    Brought {
+        /// The program, or where it should be.
+        path: PathBuf,
+        /// What was wanted.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+        /// What to set.
+        bring: String,
     },
     /// No such entry.
     #[error("the version table has no {name:?}; it has {known}")]
@@ -243,6 +264,9 @@ pub struct Doctor {
     pub install: String,
     /// What is wrong or missing, each with what to type.
     pub problems: Vec<String>,
+    /// Where its adapter was never run against the real thing: the mark that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untested: Option<&'static str>,
 }
 
 /// The surroundings in which programs are looked for and installed.
@@ -264,6 +288,7 @@ impl Provisioner {
             .values()
             .filter_map(|e| e.env.clone())
             .chain([go::GO_ENV.to_owned()])
+            .chain(BROUGHT.iter().map(|b| b.env.to_owned()))
             .filter_map(|name| std::env::var_os(&name).map(|value| (name, value)))
             .filter(|(_, value)| !value.is_empty())
             .collect();
@@ -354,6 +379,9 @@ impl Provisioner {
     /// # Errors
     /// [`ProgramError::Unknown`], [`ProgramError::NoSuchVersion`].
     pub fn label(&self, name: &str, version: &str) -> Result<String, ProgramError> {
+        if brought(name).is_some() {
+            return Ok(version.to_owned());
+        }
         let (entry, _) = self.entry_for(&format!("{name}@{version}"))?;
         Ok(entry.label(&entry.version))
     }
@@ -367,6 +395,9 @@ impl Provisioner {
     /// A name or version that the table lacks; a program named in the variable that cannot be used.
     pub fn find(&self, spec: &str) -> Result<Lookup, ProgramError> {
         let (name, _) = split(spec);
+        if let Some(program) = brought(name) {
+            return self.find_brought(program, spec);
+        }
         let (entry, wanted) = self.entry_for(spec)?;
         let found = |path: PathBuf, version: Version, from: Source| {
             let label = entry.label(&version);
@@ -630,6 +661,7 @@ impl Provisioner {
                 }
             }
         }
+        rows.extend(self.doctor_brought());
         rows
     }
 
@@ -642,6 +674,7 @@ impl Provisioner {
             from: None,
             install: install_line(spec),
             problems: Vec::new(),
+            untested: None,
         };
         let (name, _) = split(spec);
         let entry = match self.entry_for(spec) {
