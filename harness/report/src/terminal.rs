@@ -442,6 +442,9 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
     );
     text.push_str(&digest.matrix.text(style));
     table(&mut text, digest, style);
+    for (name, mark) in digest.untested() {
+        let _ = writeln!(text, "{}", cut(&clean(&format!("{name}: {mark}")), style.width));
+    }
     if digest.simulations > 0 {
         let line = match digest.simulations {
             1 => "1 of these is a simulation".to_owned(),

@@ -228,6 +228,7 @@ impl Backend for Cln {
         let mut command = Command::new(&self.program);
         command
             .arg(format!("--lightning-dir={}", dir.display()))
+            .arg("--network=regtest")
             .arg(format!("--conf={}", file.display()));
         let node = Node::start("lightningd", command, &dir.join("lightningd.log"))?;
         let client = Client::new(&network);

@@ -310,7 +310,8 @@ fn graph_channels(node: Node<'_>) -> Outcome {
     let graph = node()?.call("listchannels", &json!({}))?;
     let mut edges: BTreeMap<&str, (Vec<Value>, usize)> = BTreeMap::new();
     for half in entries(&graph["channels"]) {
-        let (Some(scid), true) = (half["short_channel_id"].as_str(), half["public"] != false) else {
+        let (Some(scid), true) = (half["short_channel_id"].as_str(), half["public"] != false)
+        else {
             continue;
         };
         let edge = edges.entry(scid).or_default();
@@ -487,10 +488,7 @@ fn pay_offer(params: Params<'_>, node: Node<'_>) -> Outcome {
     let offer = params.str("offer")?;
     let ask = ResultObject::new()
         .with("offer", offer)
-        .maybe(
-            "amount_msat",
-            params.maybe("amount_msat", Params::number)?,
-        )
+        .maybe("amount_msat", params.maybe("amount_msat", Params::number)?)
         .maybe("quantity", params.maybe("quantity", Params::number)?)
         .maybe("payer_note", params.maybe("note", Params::str)?)
         .with("timeout", pay::TRY_FOR)
@@ -513,9 +511,8 @@ fn message(params: Params<'_>) -> Result<String, Fail> {
             )));
         }
     }
-    String::from_utf8(bytes).map_err(|_| {
-        Fail::Unsupported("cln signs text, and param message is not UTF-8".to_owned())
-    })
+    String::from_utf8(bytes)
+        .map_err(|_| Fail::Unsupported("cln signs text, and param message is not UTF-8".to_owned()))
 }
 
 fn sign(params: Params<'_>, node: Node<'_>) -> Outcome {

@@ -36,10 +36,7 @@ pub(crate) struct Sent {
 /// expensive, failed at the destination or on the way, out of time (lightning-pay,
 /// lightning-keysend); no route for the request, no or a bad answer (lightning-fetchinvoice).
 fn ends_payment(e: &CallError) -> bool {
-    matches!(
-        e.code(),
-        Some(202..=206 | 208..=210 | 219 | 1003..=1005)
-    )
+    matches!(e.code(), Some(202..=206 | 208..=210 | 219 | 1003..=1005))
 }
 
 /// Starts a payment and answers its handle, which is also the label under which Core Lightning
@@ -133,7 +130,10 @@ fn attempts(running: &Running, label: &str) -> Result<Vec<Value>, CallError> {
 fn succeeded(running: &Running, label: &str, answer: &Value) {
     let preimage = answer["payment_preimage"].as_str();
     // The newer calls name the preimage alone.
-    let hash = match (answer["payment_hash"].as_str(), preimage.and_then(hex_bytes)) {
+    let hash = match (
+        answer["payment_hash"].as_str(),
+        preimage.and_then(hex_bytes),
+    ) {
         (Some(hash), _) => Some(hash.to_owned()),
         (None, Some(preimage)) => Some(hex(Sha256::digest(preimage))),
         (None, None) => None,
@@ -302,7 +302,9 @@ pub(crate) fn wait(params: Params<'_>, running: &Running) -> Outcome {
 pub(crate) fn invoice_of(params: Params<'_>, running: &Running) -> Outcome {
     let payment = params.str("payment")?;
     let Some(invoice) = sent(running, payment)?.invoice else {
-        return Err(OpError::rejected("the payment is not for a BOLT 12 invoice, or has none yet").into());
+        return Err(
+            OpError::rejected("the payment is not for a BOLT 12 invoice, or has none yet").into(),
+        );
     };
     let bytes = bolt12_bytes(&invoice).ok_or_else(|| {
         OpError::new(

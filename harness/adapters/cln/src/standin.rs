@@ -177,9 +177,10 @@ fn serve(
             ("result", result)
         }
         Reply::Wrong(result) => ("result", result),
-        Reply::Error(code, message, data) => {
-            ("error", json!({"code": code, "message": message, "data": data}))
-        }
+        Reply::Error(code, message, data) => (
+            "error",
+            json!({"code": code, "message": message, "data": data}),
+        ),
         Reply::Raw(bytes) => {
             let _ = stream.write_all(bytes.as_bytes());
             return;

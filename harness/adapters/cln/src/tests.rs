@@ -11,9 +11,9 @@ use lnconform_protocol::concurrent::ConcurrentHandler;
 use lnconform_protocol::{Answer, ErrorKind, OpError};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 type Adapter = NodeAdapter<Cln>;
@@ -125,7 +125,11 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
             json!({"node_id": OTHER, "address": "127.0.0.1:9735"}),
             json!({}),
         ),
-        ("peer.disconnect", json!({"node_id": OTHER, "deadline_ms": 30}), json!({})),
+        (
+            "peer.disconnect",
+            json!({"node_id": OTHER, "deadline_ms": 30}),
+            json!({}),
+        ),
         (
             "peer.list",
             json!({}),
@@ -176,7 +180,11 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
                 "quantity_max": "5"}),
             json!({"offer": "lno1qgqsw"}),
         ),
-        ("message.sign", json!({"message": "6869"}), json!({"signature": "d9sig"})),
+        (
+            "message.sign",
+            json!({"message": "6869"}),
+            json!({"signature": "d9sig"}),
+        ),
         (
             "message.verify",
             json!({"message": "6869", "signature": "d9sig", "public_key": OTHER}),
@@ -188,14 +196,22 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
     }
     assert_eq!(
         stand_in.asked("fundchannel"),
-        [json!({"id": OTHER, "amount": "10000000sat", "push_msat": 5_000_000_001_u64,
-            "announce": true, "minconf": 0, "feerate": "5000perkb"})]
+        [
+            json!({"id": OTHER, "amount": "10000000sat", "push_msat": 5_000_000_001_u64,
+            "announce": true, "minconf": 0, "feerate": "5000perkb"})
+        ]
     );
     let invoice = &stand_in.asked("invoice")[0];
     assert_eq!(invoice["amount_msat"], "100000msat");
-    assert_eq!((&invoice["expiry"], &invoice["preimage"]), (&json!(60), &json!(preimage())));
+    assert_eq!(
+        (&invoice["expiry"], &invoice["preimage"]),
+        (&json!(60), &json!(preimage()))
+    );
     let offer = &stand_in.asked("offer")[0];
-    assert_eq!((&offer["amount"], &offer["quantity_max"]), (&json!("50000msat"), &json!(5)));
+    assert_eq!(
+        (&offer["amount"], &offer["quantity_max"]),
+        (&json!("50000msat"), &json!(5))
+    );
     assert!(offer["absolute_expiry"].as_u64().unwrap() > 1_700_000_000);
     assert_eq!(stand_in.asked("signmessage"), [json!({"message": "hi"})]);
     // Without an amount the payer names it.
@@ -204,7 +220,11 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
     result(&adapter, "offer.create", json!({"description": "any"}));
     assert_eq!(stand_in.asked("offer")[1]["amount"], "any");
     // Without a key it is the node's own.
-    result(&adapter, "message.verify", json!({"message": "6869", "signature": "x"}));
+    result(
+        &adapter,
+        "message.verify",
+        json!({"message": "6869", "signature": "x"}),
+    );
     assert_eq!(stand_in.asked("checkmessage")[1]["pubkey"], KEY);
 }
 
@@ -223,15 +243,25 @@ fn payments_are_sent_and_waited_for() {
     assert_eq!(wait(&adapter, &sent), done);
     let ask = &stand_in.asked("keysend")[0];
     assert_eq!(ask["extratlvs"], json!({"65537": "68690a"}));
-    assert_eq!((&ask["destination"], &ask["amount_msat"]), (&json!(OTHER), &json!(100_000)));
+    assert_eq!(
+        (&ask["destination"], &ask["amount_msat"]),
+        (&json!(OTHER), &json!(100_000))
+    );
     assert_eq!(ask["label"], sent["payment"]);
 
     let params = json!({"invoice": "lnbcrt1x", "amount_msat": "100000"});
     let sent = result(&adapter, "invoice.pay", params);
     assert_eq!(wait(&adapter, &sent), done);
     let ask = &stand_in.asked("pay")[0];
-    assert_eq!((&ask["bolt11"], &ask["amount_msat"]), (&json!("lnbcrt1x"), &json!(100_000)));
-    let e = error(&adapter, "payment.invoice", json!({"payment": sent["payment"]}));
+    assert_eq!(
+        (&ask["bolt11"], &ask["amount_msat"]),
+        (&json!("lnbcrt1x"), &json!(100_000))
+    );
+    let e = error(
+        &adapter,
+        "payment.invoice",
+        json!({"payment": sent["payment"]}),
+    );
     assert!(e.message.contains("BOLT 12"), "{e:?}");
 
     let params = json!({"offer": "lno1x", "amount_msat": "70000", "quantity": "2", "note": "hi"});
@@ -239,12 +269,21 @@ fn payments_are_sent_and_waited_for() {
     assert_eq!(wait(&adapter, &sent), done);
     let ask = &stand_in.asked("fetchinvoice")[0];
     assert_eq!(
-        (&ask["offer"], &ask["amount_msat"], &ask["quantity"], &ask["payer_note"]),
+        (
+            &ask["offer"],
+            &ask["amount_msat"],
+            &ask["quantity"],
+            &ask["payer_note"]
+        ),
         (&json!("lno1x"), &json!(70_000), &json!(2), &json!("hi"))
     );
     assert_eq!(stand_in.asked("pay")[1]["bolt11"], "lni1qgqsw");
     assert_eq!(
-        result(&adapter, "payment.invoice", json!({"payment": sent["payment"]})),
+        result(
+            &adapter,
+            "payment.invoice",
+            json!({"payment": sent["payment"]})
+        ),
         json!({"invoice": "020107"})
     );
     let unknown = error(&adapter, "payment.wait", json!({"payment": "x"}));
@@ -261,13 +300,19 @@ fn the_newer_calls_are_made_where_the_older_are_gone() {
         _ => None,
     });
     for (op, params) in [
-        ("keysend.send", json!({"to": OTHER, "amount_msat": "1", "records": [{"type": "65537", "value": ""}]})),
+        (
+            "keysend.send",
+            json!({"to": OTHER, "amount_msat": "1", "records": [{"type": "65537", "value": ""}]}),
+        ),
         ("invoice.pay", json!({"invoice": "lnbcrt1x"})),
     ] {
         let sent = result(&adapter, op, params);
         let done = wait(&adapter, &sent);
         // The hash is that of the preimage, which alone is told.
-        assert_eq!((&done["payment_hash"], &done["parts"]), (&json!(hash()), &json!(1)));
+        assert_eq!(
+            (&done["payment_hash"], &done["parts"]),
+            (&json!(hash()), &json!(1))
+        );
     }
     assert_eq!(stand_in.asked("xpay")[0]["invstring"], "lnbcrt1x");
     stand_in.plays(move |method, _| match method {
@@ -282,7 +327,13 @@ fn the_newer_calls_are_made_where_the_older_are_gone() {
 fn a_payment_that_fails_is_told_with_the_failure_of_its_onion() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
-    let send = || result(&adapter, "keysend.send", json!({"to": OTHER, "amount_msat": "1"}));
+    let send = || {
+        result(
+            &adapter,
+            "keysend.send",
+            json!({"to": OTHER, "amount_msat": "1"}),
+        )
+    };
     let onion = json!({"erring_index": 1, "failcode": 16399,
         "failcodename": "WIRE_INCORRECT_OR_UNKNOWN_PAYMENT_DETAILS"});
     let shown = json!({"status": "failed", "failure": {"code": 16399, "hop": 0,
@@ -298,10 +349,17 @@ fn a_payment_that_fails_is_told_with_the_failure_of_its_onion() {
     stand_in.plays(move |method, params| match method {
         "keysend" => {
             *asked.lock().unwrap() = params["label"].clone();
-            Some(Reply::Error(210, "ran out of routes", json!({"attempts": []})))
+            Some(Reply::Error(
+                210,
+                "ran out of routes",
+                json!({"attempts": []}),
+            ))
         }
         "listsendpays" => {
-            let payments = [attempt(&json!("another"), "failed"), attempt(&asked.lock().unwrap(), "failed")];
+            let payments = [
+                attempt(&json!("another"), "failed"),
+                attempt(&asked.lock().unwrap(), "failed"),
+            ];
             Some(Reply::Result(json!({ "payments": payments })))
         }
         "waitsendpay" => Some(Reply::Error(204, "failed", onion.clone())),
@@ -390,9 +448,16 @@ fn a_payment_under_way_has_a_handle_and_is_found_again_after_a_restart() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
     let over = under_way(&stand_in, Reply::Hold);
-    let sent = result(&adapter, "keysend.send", json!({"to": OTHER, "amount_msat": "1"}));
+    let sent = result(
+        &adapter,
+        "keysend.send",
+        json!({"to": OTHER, "amount_msat": "1"}),
+    );
     let soon = json!({"payment": sent["payment"], "deadline_ms": 30});
-    assert_eq!(error(&adapter, "payment.wait", soon).kind, ErrorKind::Timeout);
+    assert_eq!(
+        error(&adapter, "payment.wait", soon).kind,
+        ErrorKind::Timeout
+    );
     result(&adapter, "node.stop", json!({"how": "kill"}));
     // The stand-in's socket outlives its program; what holds there is let go.
     std::fs::write(stand_in.data_dir().join("end"), "").unwrap();
@@ -429,8 +494,10 @@ fn payments_that_arrive_are_told_once_with_what_their_request_said() {
                 invoice["bolt12"] = json!("lni1qgqsw");
                 Some(Reply::Result(invoice))
             }
-            ("decode", _) => Some(Reply::Wrong(json!({"type": "bolt12 invoice", "valid": true,
-                "invreq_quantity": 5, "invreq_payer_note": "no sugar"}))),
+            ("decode", _) => Some(Reply::Result(
+                json!({"type": "bolt12 invoice", "valid": true,
+                "invreq_quantity": 5, "invreq_payer_note": "no sugar"}),
+            )),
             _ => None,
         }
     });
@@ -445,7 +512,10 @@ fn payments_that_arrive_are_told_once_with_what_their_request_said() {
             "amount_msat": "100000", "settled_time": "1700000000"})
     );
     let second = next(1);
-    assert_eq!((&second["note"], &second["quantity"]), (&json!("no sugar"), &json!("5")));
+    assert_eq!(
+        (&second["note"], &second["quantity"]),
+        (&json!("no sugar"), &json!("5"))
+    );
     let none = json!({"kinds": ["payment-received"], "after": 2, "deadline_ms": 0});
     assert_eq!(error(&adapter, "event.next", none).kind, ErrorKind::Timeout);
 }
@@ -459,9 +529,9 @@ fn forwards_are_told_when_they_have_ended() {
             "fee_msat": 101, "status": status, "received_time": 1_700_000_000.5})
     };
     stand_in.plays(move |method, params| match method {
-        "wait" if params["nextvalue"] == 1 => {
-            Some(Reply::Result(json!({"subsystem": "forwards", "updated": 3})))
-        }
+        "wait" if params["nextvalue"] == 1 => Some(Reply::Result(
+            json!({"subsystem": "forwards", "updated": 3}),
+        )),
         "listforwards" => {
             let mut failed = forward("failed", 3);
             failed["failcode"] = json!(16399);
@@ -481,7 +551,10 @@ fn forwards_are_told_when_they_have_ended() {
             "incoming_msat": "100101", "fee_msat": "101"})
     );
     let failed = next("forward-failed");
-    assert_eq!((&failed["code"], &failed["reason"]), (&json!(16399), &json!("WIRE_X")));
+    assert_eq!(
+        (&failed["code"], &failed["reason"]),
+        (&json!(16399), &json!("WIRE_X"))
+    );
     // It is waited for the change after the last.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while stand_in.asked("wait").len() < 2 && std::time::Instant::now() < deadline {
@@ -500,12 +573,18 @@ fn a_wrong_answer_is_lightningds_fault() {
         (Reply::Raw(r#"{"id":"x","result":{}}"#), "its id is"),
         (Reply::Raw(""), "closed without an answer"),
         (Reply::Raw("{\"id\":"), "closed after 6 bytes"),
-        (Reply::Wrong(json!({})), "lightningd's answer to newaddr has no bech32"),
+        (
+            Reply::Wrong(json!({})),
+            "lightningd's answer to newaddr has no bech32",
+        ),
     ] {
         stand_in.plays(move |method, _| (method == "newaddr").then(|| reply.clone()));
         let e = error(&adapter, "wallet.new_address", json!({}));
         assert_eq!(e.kind, ErrorKind::Internal, "{e:?}");
-        assert!(e.message.contains("lightningd") && e.message.contains(said), "{e:?}");
+        assert!(
+            e.message.contains("lightningd") && e.message.contains(said),
+            "{e:?}"
+        );
     }
 }
 
@@ -514,19 +593,32 @@ fn an_answer_that_does_not_come_is_a_timeout_and_names_the_call() {
     let stand_in = StandIn::new();
     stand_in.plays(|method, _| (method == "getinfo").then_some(Reply::Hold));
     let limit = Some(Duration::from_millis(40));
-    let e = stand_in.client().call("getinfo", &json!({}), limit).unwrap_err();
+    let e = stand_in
+        .client()
+        .call("getinfo", &json!({}), limit)
+        .unwrap_err();
     let e = OpError::from(e);
     assert_eq!(e.kind, ErrorKind::Timeout);
-    assert!(e.message.contains("lightningd has not answered getinfo"), "{e:?}");
+    assert!(
+        e.message.contains("lightningd has not answered getinfo"),
+        "{e:?}"
+    );
 }
 
 #[test]
 fn a_height_that_does_not_come_is_told_with_the_last_one_seen() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
-    let e = error(&adapter, "chain.sync", json!({"height": 111, "deadline_ms": 30}));
+    let e = error(
+        &adapter,
+        "chain.sync",
+        json!({"height": 111, "deadline_ms": 30}),
+    );
     assert_eq!(e.kind, ErrorKind::Timeout);
-    assert!(e.message.contains("height 111") && e.message.contains("it is 110"), "{e:?}");
+    assert!(
+        e.message.contains("height 111") && e.message.contains("it is 110"),
+        "{e:?}"
+    );
 }
 
 #[test]
@@ -536,7 +628,10 @@ fn a_node_that_dies_is_named_with_the_end_of_its_log() {
     stand_in.plays(|method, _| (method == "listfunds").then_some(Reply::Die));
     let e = error(&adapter, "wallet.balance", json!({}));
     assert_eq!(e.kind, ErrorKind::Internal);
-    assert!(e.message.contains("lightningd has ended by itself"), "{e:?}");
+    assert!(
+        e.message.contains("lightningd has ended by itself"),
+        "{e:?}"
+    );
     assert!(e.message.contains("gone"), "{e:?}");
 }
 
@@ -556,7 +651,10 @@ fn a_program_that_ends_at_once_is_quoted() {
     assert!(e.message.contains("bitcoin-cli not found"), "{e:?}");
     for program in ["/nonexistent/lightningd", "true", "false"] {
         let e = Cln::new(Path::new(program)).unwrap_err().to_string();
-        assert!(e.contains(program) && e.contains("is it lightningd?"), "{e}");
+        assert!(
+            e.contains(program) && e.contains("is it lightningd?"),
+            "{e}"
+        );
     }
 }
 
@@ -569,13 +667,19 @@ fn a_long_path_is_no_obstacle_to_the_socket() {
     let listener = std::os::unix::net::UnixListener::bind(&short).unwrap();
     std::fs::rename(&short, folder.join("lightning-rpc")).unwrap();
     std::thread::spawn(move || {
-        use std::io::Write;
+        use std::io::{Read, Write};
         let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(br#"{"id":"lnconform-1","result":{"a":1}}"#).unwrap();
+        let _ = stream.read(&mut [0; 256]).unwrap();
+        stream
+            .write_all(br#"{"id":"lnconform-1","result":{"a":1}}"#)
+            .unwrap();
     });
     let client = crate::rpc::Client::new(&folder);
     let limit = Some(Duration::from_secs(20));
-    assert_eq!(client.call("x", &json!({}), limit).unwrap(), json!({"a": 1}));
+    assert_eq!(
+        client.call("x", &json!({}), limit).unwrap(),
+        json!({"a": 1})
+    );
 }
 
 #[test]
@@ -590,32 +694,87 @@ fn params_are_judged_before_there_is_a_node() {
     }
     for (op, params, named) in [
         ("chain.sync", json!({"height": "5"}), "height"),
-        ("peer.connect", json!({"node_id": "02", "address": "127.0.0.1:1"}), "node_id"),
-        ("peer.connect", json!({"node_id": KEY, "address": "nowhere"}), "address"),
-        ("peer.connect", json!({"node_id": KEY, "address": "8.8.8.8:1"}), "loopback"),
-        ("channel.open", json!({"node_id": KEY, "capacity_sat": "-1"}), "capacity_sat"),
-        ("keysend.send", json!({"to": KEY, "amount_msat": "x"}), "amount_msat"),
-        ("keysend.send", json!({"to": KEY, "amount_msat": "1", "records": [{}]}), "type"),
+        (
+            "peer.connect",
+            json!({"node_id": "02", "address": "127.0.0.1:1"}),
+            "node_id",
+        ),
+        (
+            "peer.connect",
+            json!({"node_id": KEY, "address": "nowhere"}),
+            "address",
+        ),
+        (
+            "peer.connect",
+            json!({"node_id": KEY, "address": "8.8.8.8:1"}),
+            "loopback",
+        ),
+        (
+            "channel.open",
+            json!({"node_id": KEY, "capacity_sat": "-1"}),
+            "capacity_sat",
+        ),
+        (
+            "keysend.send",
+            json!({"to": KEY, "amount_msat": "x"}),
+            "amount_msat",
+        ),
+        (
+            "keysend.send",
+            json!({"to": KEY, "amount_msat": "1", "records": [{}]}),
+            "type",
+        ),
         ("invoice.create", json!({"preimage": "00"}), "preimage"),
-        ("invoice.create", json!({"preimage": hash(), "payment_hash": hash()}), "exclude"),
+        (
+            "invoice.create",
+            json!({"preimage": hash(), "payment_hash": hash()}),
+            "exclude",
+        ),
         ("offer.create", json!({"quantity_max": "x"}), "quantity_max"),
-        ("offer.pay", json!({"offer": "lno1", "quantity": "x"}), "quantity"),
+        (
+            "offer.pay",
+            json!({"offer": "lno1", "quantity": "x"}),
+            "quantity",
+        ),
         ("event.next", json!({"kinds": [1]}), "kinds"),
         ("node.stop", json!({"how": "gently"}), "how"),
     ] {
         let e = error(&adapter, op, params.clone());
         assert!(e.message.contains(named), "{op} {params}: {e:?}");
-        assert!(matches!(e.kind, ErrorKind::Invalid | ErrorKind::Rejected), "{e:?}");
+        assert!(
+            matches!(e.kind, ErrorKind::Invalid | ErrorKind::Rejected),
+            "{e:?}"
+        );
     }
     for (op, params, named) in [
-        ("keysend.send", json!({"to": KEY, "amount_msat": "1", "preimage": hash()}), "preimage"),
-        ("keysend.send", json!({"to": KEY, "parts": [{"amount_msat": "1"}]}), "parts"),
-        ("invoice.create", json!({"payment_hash": hash()}), "payment_hash"),
+        (
+            "keysend.send",
+            json!({"to": KEY, "amount_msat": "1", "preimage": hash()}),
+            "preimage",
+        ),
+        (
+            "keysend.send",
+            json!({"to": KEY, "parts": [{"amount_msat": "1"}]}),
+            "parts",
+        ),
+        (
+            "invoice.create",
+            json!({"payment_hash": hash()}),
+            "payment_hash",
+        ),
         ("invoice.create", json!({"amp": true}), "amp"),
-        ("invoice.pay", json!({"invoice": "x", "max_parts": 2}), "max_parts"),
+        (
+            "invoice.pay",
+            json!({"invoice": "x", "max_parts": 2}),
+            "max_parts",
+        ),
         ("offer.create", json!({"async": true}), "async"),
         ("message.sign", json!({"message": "ff"}), "UTF-8"),
-        ("message.sign", json!({"message": "00", "algorithm": "bip340"}), "bip340"),
+        (
+            "message.sign",
+            json!({"message": "00", "algorithm": "bip340"}),
+            "bip340",
+        ),
     ] {
         let why = unsupported(&adapter, op, params.clone());
         assert!(why.contains(named), "{op} {params}: {why}");
@@ -625,7 +784,11 @@ fn params_are_judged_before_there_is_a_node() {
     assert!(e.message.contains("node.start"), "{e:?}");
     let mut params = start(&stand_in);
     params["network"] = json!("bitcoin");
-    assert!(error(&adapter, "node.start", params).message.contains("regtest"));
+    assert!(
+        error(&adapter, "node.start", params)
+            .message
+            .contains("regtest")
+    );
     for (options, named) in [
         (json!({"forwards": false}), "forwards"),
         (json!({"watch": true}), "watch"),
@@ -637,7 +800,11 @@ fn params_are_judged_before_there_is_a_node() {
     }
     let mut params = start(&stand_in);
     params["options"] = json!({"log_level": "loud"});
-    assert!(error(&adapter, "node.start", params).message.contains("log_level"));
+    assert!(
+        error(&adapter, "node.start", params)
+            .message
+            .contains("log_level")
+    );
 }
 
 #[test]
@@ -663,7 +830,14 @@ fn the_stand_in_refuses_what_is_not_published() {
     assert!(response_fits("keysend", &wrong).is_err());
     // And says so at the end.
     let stand_in = StandIn::new();
-    let _ = stand_in.client().call("newaddr", &json!({"type": "x"}), Some(Duration::from_secs(20)));
+    let _ = stand_in.client().call(
+        "newaddr",
+        &json!({"type": "x"}),
+        Some(Duration::from_secs(20)),
+    );
     let wrong = stand_in.wrong();
-    assert!(wrong.len() == 1 && wrong[0].contains("type is unknown"), "{wrong:?}");
+    assert!(
+        wrong.len() == 1 && wrong[0].contains("type is unknown"),
+        "{wrong:?}"
+    );
 }

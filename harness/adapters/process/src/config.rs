@@ -49,7 +49,10 @@ impl Config {
         let plain = |params: Params<'_>, name: &str| -> Result<String, OpError> {
             let text = params.str(name)?;
             // It goes into a line of a configuration file.
-            if text.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
+            if text
+                .chars()
+                .any(|c| c.is_control() || c == '"' || c == '\\')
+            {
                 return Err(OpError::invalid(format!(
                     "param {name} holds a quote, a backslash or a control character"
                 )));
@@ -80,7 +83,10 @@ impl Config {
         }
         let options = params.get("options").cloned().unwrap_or_default();
         let names = options.as_object().into_iter().flatten();
-        if let Some((option, _)) = names.into_iter().find(|(n, _)| !known.contains(&n.as_str())) {
+        if let Some((option, _)) = names
+            .into_iter()
+            .find(|(n, _)| !known.contains(&n.as_str()))
+        {
             return Err(Fail::Unsupported(format!("{name} has no option {option}")));
         }
         Ok(Self {
@@ -122,10 +128,7 @@ mod tests {
     #[test]
     fn params_of_a_start_are_read() {
         let config = start(&["options"], json!({"forwards": true})).unwrap();
-        assert_eq!(
-            config.rpc,
-            ("127.0.0.1".into(), 1, "u".into(), "p".into())
-        );
+        assert_eq!(config.rpc, ("127.0.0.1".into(), 1, "u".into(), "p".into()));
         assert_eq!(
             config.zmq,
             Some(("tcp://127.0.0.1:2".into(), "tcp://127.0.0.1:3".into()))
@@ -139,17 +142,62 @@ mod tests {
     fn what_cannot_be_is_named() {
         let bitcoind = |name| vec!["chain", "bitcoind", name];
         for (path, value, kind, named) in [
-            (vec!["network"], json!("bitcoin"), ErrorKind::Rejected, "bitcoin"),
-            (vec!["network"], json!("testnet"), ErrorKind::Rejected, "regtest"),
+            (
+                vec!["network"],
+                json!("bitcoin"),
+                ErrorKind::Rejected,
+                "bitcoin",
+            ),
+            (
+                vec!["network"],
+                json!("testnet"),
+                ErrorKind::Rejected,
+                "regtest",
+            ),
             (vec!["chain"], json!({}), ErrorKind::Invalid, "bitcoind"),
-            (vec!["listen"], json!("nowhere"), ErrorKind::Invalid, "listen"),
-            (vec!["listen"], json!("8.8.8.8:9735"), ErrorKind::Rejected, "loopback"),
+            (
+                vec!["listen"],
+                json!("nowhere"),
+                ErrorKind::Invalid,
+                "listen",
+            ),
+            (
+                vec!["listen"],
+                json!("8.8.8.8:9735"),
+                ErrorKind::Rejected,
+                "loopback",
+            ),
             (vec!["alias"], json!("a\nb"), ErrorKind::Invalid, "alias"),
-            (vec!["alias"], json!("a".repeat(33)), ErrorKind::Invalid, "32"),
-            (bitcoind("rpc_host"), json!("10.0.0.1"), ErrorKind::Rejected, "loopback"),
-            (bitcoind("rpc_port"), json!(65536), ErrorKind::Invalid, "rpc_port"),
-            (bitcoind("password"), json!("p\nx=y"), ErrorKind::Invalid, "password"),
-            (bitcoind("password"), json!("p\" x"), ErrorKind::Invalid, "password"),
+            (
+                vec!["alias"],
+                json!("a".repeat(33)),
+                ErrorKind::Invalid,
+                "32",
+            ),
+            (
+                bitcoind("rpc_host"),
+                json!("10.0.0.1"),
+                ErrorKind::Rejected,
+                "loopback",
+            ),
+            (
+                bitcoind("rpc_port"),
+                json!(65536),
+                ErrorKind::Invalid,
+                "rpc_port",
+            ),
+            (
+                bitcoind("password"),
+                json!("p\nx=y"),
+                ErrorKind::Invalid,
+                "password",
+            ),
+            (
+                bitcoind("password"),
+                json!("p\" x"),
+                ErrorKind::Invalid,
+                "password",
+            ),
         ] {
             match start(&path, value.clone()) {
                 Err(Fail::Error(e)) => {

@@ -103,9 +103,7 @@ pub fn bolt12_bytes(text: &str) -> Option<Vec<u8>> {
     let (_, data) = text.rsplit_once('1')?;
     let (mut bits, mut held, mut bytes) = (0_u32, 0_u32, Vec::new());
     for c in data.bytes() {
-        let value = ALPHABET
-            .iter()
-            .position(|a| *a == c.to_ascii_lowercase())?;
+        let value = ALPHABET.iter().position(|a| *a == c.to_ascii_lowercase())?;
         bits = bits << 5 | u32::try_from(value).ok()?;
         held += 5;
         if held >= 8 {

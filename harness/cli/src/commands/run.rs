@@ -7,7 +7,7 @@ use crate::failure::{Done, Failure, note};
 use crate::guard::{Guard, draw, draw_id};
 use crate::world::{Keywords, World, merge, needs, oracle, participants, selection, unfiltered};
 use lnconform_adapters::Limits;
-use lnconform_adapters::registry::resolve;
+use lnconform_adapters::registry::{self, resolve};
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
 use lnconform_engine::record::{Record, Run, Shard, Summary};

@@ -251,7 +251,11 @@ mod tests {
             ("0.13.0", (0, 13, 0)),
         ] {
             let (major, minor, patch) = want;
-            assert_eq!(numbers(label), Some(Version::new(major, minor, patch)), "{label}");
+            assert_eq!(
+                numbers(label),
+                Some(Version::new(major, minor, patch)),
+                "{label}"
+            );
         }
         for wrong in ["", "v", "soon", "v25.x"] {
             let read = numbers(wrong);
@@ -263,17 +267,33 @@ mod tests {
     fn what_is_not_there_is_brought_and_not_installed() {
         let bare = Provisioner::new("/nonexistent", "", []);
         for (name, says) in [
-            ("cln", "cln is not installed by this harness: set CLN_EXE=/path/to/lightningd to bring one"),
-            ("eclair", "eclair is not installed by this harness: set ECLAIR_HOME=/path/to/eclair-node-VERSION to bring one"),
+            (
+                "cln",
+                "cln is not installed by this harness: set CLN_EXE=/path/to/lightningd to bring one",
+            ),
+            (
+                "eclair",
+                "eclair is not installed by this harness: set ECLAIR_HOME=/path/to/eclair-node-VERSION to bring one",
+            ),
         ] {
             let Lookup::Missing(missing) = bare.find(name).unwrap() else {
                 panic!("{name} was found");
             };
             assert_eq!(missing.to_string(), says);
-            let error = bare.install(name, false, &mut |_| {}).unwrap_err().to_string();
-            assert!(error.contains("is not installed by this harness"), "{error}");
+            let error = bare
+                .install(name, false, &mut |_| {})
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("is not installed by this harness"),
+                "{error}"
+            );
         }
-        let rows: Vec<Doctor> = bare.doctor().into_iter().filter(|d| d.untested.is_some()).collect();
+        let rows: Vec<Doctor> = bare
+            .doctor()
+            .into_iter()
+            .filter(|d| d.untested.is_some())
+            .collect();
         assert_eq!(rows.len(), 2);
         assert!(rows.iter().all(|d| !d.found && d.problems.is_empty()));
         assert_eq!(rows[0].untested, Some(UNTESTED));
@@ -282,7 +302,10 @@ mod tests {
     #[test]
     fn lightningd_is_found_by_its_variable_and_else_on_path() {
         let folder = tempfile::tempdir().unwrap();
-        let (own, other) = (folder.path().join("own/mine"), folder.path().join("bin/lightningd"));
+        let (own, other) = (
+            folder.path().join("own/mine"),
+            folder.path().join("bin/lightningd"),
+        );
         program(&own, "#!/bin/sh\necho v25.09\n");
         program(&other, "#!/bin/sh\necho v24.11.1\n");
         let bin = other.parent().unwrap();
@@ -292,14 +315,23 @@ mod tests {
             Err(e) => Err(e.to_string()),
         };
         assert_eq!(found("cln", &own), Ok(("v25.09".into(), Source::Env)));
-        assert_eq!(found("cln@24.11.1", &own), Ok(("v24.11.1".into(), Source::Path)));
+        assert_eq!(
+            found("cln@24.11.1", &own),
+            Ok(("v24.11.1".into(), Source::Path))
+        );
         let missing = found("cln@v23.08", &own).unwrap_err();
-        assert!(missing.contains("cln@v23.08") && missing.contains("is v25.09"), "{missing}");
+        assert!(
+            missing.contains("cln@v23.08") && missing.contains("is v25.09"),
+            "{missing}"
+        );
         let no_variable = Provisioner::new("/nonexistent", bin, []);
         assert!(matches!(no_variable.find("cln"), Ok(Lookup::Found(f)) if f.from == Source::Path));
         // What the variable names is used or refused.
         for (script, said) in [
-            ("#!/bin/sh\necho v23.08\n", "does not support (supported: >=24.11.0)"),
+            (
+                "#!/bin/sh\necho v23.08\n",
+                "does not support (supported: >=24.11.0)",
+            ),
             ("#!/bin/sh\necho Bitcoin Core\n", "it said \"Bitcoin Core\""),
             ("#!/bin/sh\nexit 3\n", "does not run"),
         ] {
@@ -319,7 +351,10 @@ mod tests {
         program(&home.join("bin/eclair-node.sh"), "#!/bin/sh\n");
         let host = host(Path::new(""), "ECLAIR_HOME", &home);
         let error = host.find("eclair").unwrap_err().to_string();
-        assert!(error.contains("lib/eclair-node_2.13-VERSION.jar"), "{error}");
+        assert!(
+            error.contains("lib/eclair-node_2.13-VERSION.jar"),
+            "{error}"
+        );
         std::fs::create_dir(home.join("lib")).unwrap();
         std::fs::write(home.join("lib/eclair-node_2.13-0.13.0.jar"), "").unwrap();
         let Ok(Lookup::Found(found)) = host.find("eclair") else {
