@@ -443,7 +443,11 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
     text.push_str(&digest.matrix.text(style));
     table(&mut text, digest, style);
     for (name, mark) in digest.untested() {
-        let _ = writeln!(text, "{}", cut(&clean(&format!("{name}: {mark}")), style.width));
+        let _ = writeln!(
+            text,
+            "{}",
+            cut(&clean(&format!("{name}: {mark}")), style.width)
+        );
     }
     if digest.simulations > 0 {
         let line = match digest.simulations {

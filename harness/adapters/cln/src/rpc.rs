@@ -55,7 +55,7 @@ pub(crate) enum CallError {
         /// lightningd's own words.
         message: String,
         /// What else it said; an object, or null.
-        data: Value,
+        data: Box<Value>,
     },
 }
 
@@ -207,7 +207,7 @@ impl Client {
                 method: method.into(),
                 code: error["code"].as_i64().unwrap_or_default(),
                 message: said.to_owned(),
-                data: error["data"].clone(),
+                data: Box::new(error["data"].clone()),
             });
         }
         match answer.get("result") {

@@ -146,11 +146,7 @@ pub(crate) fn resume(running: &Arc<Running>) -> Result<(), OpError> {
 
 /// Whether the parts have ended; if so, that is told.
 fn decided(running: &Running, id: &str, parts: &[Value]) -> bool {
-    let of = |kind: &'static str| {
-        parts
-            .iter()
-            .filter(move |p| p["status"]["type"] == kind)
-    };
+    let of = |kind: &'static str| parts.iter().filter(move |p| p["status"]["type"] == kind);
     if of("pending").next().is_some() {
         return false;
     }

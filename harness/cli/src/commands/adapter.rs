@@ -127,6 +127,7 @@ fn lnd(rest: &[String]) -> Done {
 
 /// The program of an adapter whose one option names it: the harness gives the path, and whoever
 /// starts the adapter by hand need not.
+#[cfg(unix)]
 fn program(name: &str, rest: &[String]) -> Result<PathBuf, Failure> {
     match rest {
         [] => match provision::find(name).map_err(Failure::environment)? {
