@@ -1,7 +1,7 @@
 //! Implementations: the built-in ones as data, and foreign ones from the command line.
 
 use crate::launch::Launch;
-use lnconform_regtest::provision::{Lookup, ProgramError, Provisioner};
+use lnconform_regtest::provision::{Lookup, ProgramError, Provisioner, brought};
 use std::path::{Path, PathBuf};
 
 /// What an adapter process does.
@@ -152,6 +152,22 @@ pub const BUILTINS: &[Builtin] = &[
         needs: &["kmp"],
     },
     Builtin {
+        name: "cln",
+        about: "Core Lightning, one process a node; you bring lightningd",
+        processes: &[node(&["adapter", "cln"])],
+        language: "C",
+        default: false,
+        needs: &["cln"],
+    },
+    Builtin {
+        name: "eclair",
+        about: "Eclair, one process a node; you bring eclair-node",
+        processes: &[node(&["adapter", "eclair"])],
+        language: "Scala",
+        default: false,
+        needs: &["eclair"],
+    },
+    Builtin {
         name: PROBE,
         about: "the peer that the harness plays itself, and that may cheat",
         processes: &[node(&["adapter", PROBE])],
@@ -161,6 +177,13 @@ pub const BUILTINS: &[Builtin] = &[
         needs: &[],
     },
 ];
+
+impl Builtin {
+    /// Where its adapter has met a stand-in only: the mark that goes with every result of it.
+    pub fn untested(&self) -> Option<&'static str> {
+        brought(self.name).map(|b| b.untested())
+    }
+}
 
 /// The built-in implementation of that name, without version.
 pub fn builtin(name: &str) -> Option<&'static Builtin> {
@@ -653,8 +676,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
-        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp, probe. For an adapter of your own give its command: `refrence=COMMAND`");
-        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp, probe. For an adapter of your own give its command: `mynode=COMMAND`");
+        insta::assert_snapshot!(resolve("refrence").unwrap_err(), @"there is no built-in implementation `refrence` (did you mean `reference`?); built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp, cln, eclair, probe. For an adapter of your own give its command: `refrence=COMMAND`");
+        insta::assert_snapshot!(resolve("mynode").unwrap_err(), @"there is no built-in implementation `mynode`; built in: reference, draft-py, ldk-0.2, ldk-0.3, ldk-node, lnd, electrum, kmp, cln, eclair, probe. For an adapter of your own give its command: `mynode=COMMAND`");
         assert_eq!(nearest("LDK-NODE"), None);
         assert_eq!(nearest("ldknode"), Some("ldk-node"));
     }

@@ -95,6 +95,9 @@ pub struct RunImplementation {
     /// In merged results: somebody else ran it, and this is what their file says of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_reported: Option<String>,
+    /// Where its adapter was never run against the real thing by us: the mark that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untested: Option<String>,
 }
 
 /// The two lanes.

@@ -704,6 +704,7 @@ pub(crate) mod tests {
             available: true,
             reason: None,
             self_reported: None,
+            untested: None,
         };
         Run {
             format: FORMAT,

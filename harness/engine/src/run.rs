@@ -184,6 +184,7 @@ pub fn header_implementations(participants: &[Participant], plan: &Plan) -> Vec<
             available: p.unavailable.is_none(),
             reason: p.unavailable.clone(),
             self_reported: None,
+            untested: None,
         })
         .collect()
 }

@@ -688,6 +688,8 @@ fn flags(info: &ChainInfo, user: &str, password: &str) -> Vec<String> {
         "-fallbackfee=0.0001".into(),
         format!("-zmqpubrawblock={}", info.zmq_block),
         format!("-zmqpubrawtx={}", info.zmq_tx),
+        // Eclair listens to the hashes of blocks, at the address of the blocks.
+        format!("-zmqpubhashblock={}", info.zmq_block),
     ]
     .to_vec()
 }

@@ -202,6 +202,14 @@ impl Digest {
             })
     }
 
+    /// Implementations whose adapter we never ran against the real thing, each with the mark that
+    /// says so: a result of theirs is never shown without it.
+    pub(crate) fn untested(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.header.iter().flat_map(|h| &h.implementations);
+        all.filter(|i| i.available)
+            .filter_map(|i| Some((i.name.as_str(), i.untested.as_deref()?)))
+    }
+
     /// What is missing, in a line each, with what to type: implementations that are not installed,
     /// and other reasons (no bitcoind) why checks could not run.
     pub(crate) fn missing(&self) -> impl Iterator<Item = String> {

@@ -235,6 +235,12 @@ fn markdown(digest: &Digest) -> String {
         let lines = notes.iter().take(LISTED).map(|n| code(n)).collect();
         section(heading, lines, notes.len() as u64);
     }
+    let untested: Vec<String> = digest
+        .untested()
+        .map(|(name, mark)| format!("{}: {}", code(name), code(mark)))
+        .collect();
+    let all = untested.len() as u64;
+    section("Not ours to vouch for", untested, all);
     let missing: Vec<String> = digest.missing().map(|line| code(&line)).collect();
     let count = missing.len() as u64;
     section("Missing", missing, count);

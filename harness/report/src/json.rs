@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// "unexpected" [check records, at most 1000],
 /// "unexpected_total", "warnings" [{"id", "who", "requirement", "message"}], "warnings_total",
 /// "disagreements_total", "snapshots" {"same", "new", "changed", "drift"}, "stale" [text], "flaky" [text],
-/// "not_installed" [{"name", "reason"}], "phases" {name: milliseconds}, "duration_ms", "results"}`
+/// "untested" {name: mark} (absent where there is none), "not_installed" [{"name", "reason"}], "phases" {name: milliseconds}, "duration_ms", "results"}`
 pub struct JsonView<W: Write> {
     out: W,
     results: Option<PathBuf>,
@@ -99,6 +99,11 @@ fn summary(digest: &Digest, results: Option<&Path>) -> Value {
         })
         .collect();
     object.insert("implementations".into(), Value::Object(rows));
+    let untested = digest.untested();
+    let untested: Map<String, Value> = untested.map(|(n, m)| (n.into(), json!(m))).collect();
+    if !untested.is_empty() {
+        object.insert("untested".into(), Value::Object(untested));
+    }
     object.insert("simulations".into(), json!(digest.simulations));
     debug_assert!(digest.unexpected.len() <= KEPT);
     object.insert("unexpected".into(), json!(digest.unexpected));

@@ -156,8 +156,14 @@ impl<W: Write> Sink for View<'_, W> {
                 let here: Vec<String> = here
                     .map(|i| format!("{} {}", i.name, i.version).trim().to_owned())
                     .collect();
+                let untested = run.implementations.iter().filter(|i| i.available);
+                let untested = untested.filter_map(|i| Some((&i.name, i.untested.as_ref()?)));
                 if !here.is_empty() {
                     let line = format!("with {}", here.join(", "));
+                    let _ = writeln!(text, "{}", cut(&clean(&line), self.style.width));
+                }
+                for (name, mark) in untested {
+                    let line = format!("{name}: {mark}");
                     let _ = writeln!(text, "{}", cut(&clean(&line), self.style.width));
                 }
                 self.print(&text);
@@ -443,6 +449,13 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
     );
     text.push_str(&digest.matrix.text(style));
     table(&mut text, digest, style);
+    for (name, mark) in digest.untested() {
+        let _ = writeln!(
+            text,
+            "{}",
+            cut(&clean(&format!("{name}: {mark}")), style.width)
+        );
+    }
     if digest.simulations > 0 {
         let line = match digest.simulations {
             1 => "1 of these is a simulation".to_owned(),

@@ -44,6 +44,7 @@ pub(crate) fn implementation(name: &str, version: &str, reason: Option<&str>) ->
         available: reason.is_none(),
         reason: reason.map(str::to_owned),
         self_reported: None,
+        untested: None,
     }
 }
 
@@ -430,6 +431,41 @@ fn simulations_are_called_so() {
     ]);
     assert!(text.contains("\n2 of these are simulations\n"), "{text}");
     assert!(!shown(vec![plain]).contains("simulation"));
+}
+
+#[test]
+fn what_we_never_ran_is_marked_wherever_it_is_shown() {
+    let mark = "never run against the real node in our CI";
+    let mut marked = implementation("cln", "v25.09", None);
+    marked.untested = Some(mark.into());
+    let mut absent = implementation("eclair", "", Some("set ECLAIR_HOME"));
+    absent.untested = Some(mark.into());
+    let reference = implementation("reference", "0.1.0", None);
+    let mut records = vec![head(vec![reference, marked, absent])];
+    records.push(Record::Check(Box::new(check(
+        "a/b",
+        "cln",
+        Outcome::Passed,
+    ))));
+    let text = pretty(&records, Style::plain());
+    // At the beginning and at the end; who is not there has no results.
+    assert_eq!(text.matches(&format!("cln: {mark}")).count(), 2, "{text}");
+    assert_eq!(text.matches(mark).count(), 2, "{text}");
+    let (folder, path) = file(&records);
+    let page = folder.path().join("page.md");
+    github::show(&path, &mut Vec::new(), Some(page.clone())).unwrap();
+    let page = std::fs::read_to_string(page).unwrap();
+    assert_eq!(page.matches(mark).count(), 1, "{page}");
+    let mut out = Vec::new();
+    json::show(&path, &mut out).unwrap();
+    let summary: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(summary["untested"], json!({ "cln": mark }));
+    // Without one there is no trace of it.
+    let (_folder, path) = file(&everything());
+    let mut out = Vec::new();
+    json::show(&path, &mut out).unwrap();
+    let summary: Value = serde_json::from_slice(&out).unwrap();
+    assert!(summary.get("untested").is_none());
 }
 
 #[test]

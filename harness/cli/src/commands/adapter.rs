@@ -14,6 +14,10 @@ pub fn be(name: &str, rest: &[String]) -> Done {
         "reference" => lnconform_adapter_reference::run(rest),
         "ldk-0.2" | "ldk-0.3" | "ldk-node" => lnconform_adapter_ldk::run(name, rest),
         "lnd" => return lnd(rest),
+        #[cfg(unix)]
+        "cln" => lnconform_adapter_cln::serve_stdio(&program(name, rest)?),
+        #[cfg(unix)]
+        "eclair" => lnconform_adapter_eclair::serve_stdio(&program(name, rest)?),
         "probe" if rest.is_empty() => lnconform_probe::serve_stdio(),
         "probe" => return Err(Failure::usage("adapter probe has no options")),
         "draft-py" | "electrum" | "kmp" => return installed(name, rest),
@@ -122,6 +126,22 @@ fn lnd(rest: &[String]) -> Done {
     };
     let (lnd, codec) = (path(lnd, "lnd")?, path(codec, "lnd-codec")?);
     ended(lnconform_adapter_lnd::serve_stdio(&lnd, Some(&codec)))
+}
+
+/// The program of an adapter whose one option names it: the harness gives the path, and whoever
+/// starts the adapter by hand need not.
+#[cfg(unix)]
+fn program(name: &str, rest: &[String]) -> Result<PathBuf, Failure> {
+    match rest {
+        [] => match provision::find(name).map_err(Failure::environment)? {
+            Lookup::Found(found) => Ok(found.path),
+            Lookup::Missing(missing) => Err(Failure::environment(missing)),
+        },
+        [option, path] if *option == format!("--{name}") => Ok(PathBuf::from(path)),
+        _ => Err(Failure::usage(format!(
+            "adapter {name} has one option, --{name} PATH"
+        ))),
+    }
 }
 
 /// Tests an adapter against the protocol, a verdict a line.

@@ -135,7 +135,8 @@ pub fn doctor(args: &DoctorArgs) -> Done {
     // Nothing stands in the way of installing it, but it is missing all the same.
     let absent = programs
         .iter()
-        .filter(|d| !d.found && d.problems.is_empty() && !d.optional);
+        // What is taken only where it is asked for, or what the user may bring, is not missing.
+        .filter(|d| !d.found && d.problems.is_empty() && !d.optional && d.untested.is_none());
     problems.extend(absent.map(|d| format!("{} is not installed: type `{}`", d.name, d.install)));
     problems.extend(incompatible(&programs));
     if let Ok(ledger) =
@@ -183,7 +184,16 @@ pub fn doctor(args: &DoctorArgs) -> Done {
             (Some(version), Some(path)) => {
                 // The version stands beside it.
                 let name = program.name.split('@').next().unwrap_or_default();
-                print(format!("{name:<12} {version} at {}", path.display()));
+                let mark = program.untested.map(|m| format!(" ({m})"));
+                let mark = mark.unwrap_or_default();
+                print(format!("{name:<12} {version} at {}{mark}", path.display()));
+            }
+            _ if program.untested.is_some() => {
+                let mark = program.untested.unwrap_or_default();
+                print(format!(
+                    "{:<12} yours to bring: {} ({mark})",
+                    program.name, program.install
+                ));
             }
             _ => print(format!(
                 "{:<12} not installed: {}",

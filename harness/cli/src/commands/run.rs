@@ -9,7 +9,7 @@ use crate::world::{
     Keywords, World, frozen, merge, needs, oracle, participants, selection, unfiltered,
 };
 use lnconform_adapters::Limits;
-use lnconform_adapters::registry::resolve;
+use lnconform_adapters::registry::{self, resolve};
 use lnconform_engine::dialects::Tally;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
@@ -96,13 +96,21 @@ pub fn run(args: &RunArgs) -> Done {
         .map(|u| engine::check_requirements(&world.set.cases[u.case]).len());
     let progress = Progress::new(checks.sum::<usize>() as u64);
     let bitcoind = bitcoind(&plan, args.install, cluster_named, progress.clone());
+    let mut implementations = engine::header_implementations(&people, &plan);
+    for one in &mut implementations {
+        let name = one.name.split('@').next().unwrap_or_default();
+        let mark = registry::builtin(name).and_then(|b| b.untested());
+        // A command of the user's own under that name is none of ours.
+        let ours = people.iter().any(|p| p.name == one.name && p.builtin);
+        one.untested = mark.filter(|_| ours).map(str::to_owned);
+    }
     let header = Run {
         format: FORMAT,
         run: id.clone(),
         harness: env!("CARGO_PKG_VERSION").into(),
         vectors: world.set.hash.clone(),
         specs: world.specs(),
-        implementations: engine::header_implementations(&people, &plan),
+        implementations,
         seed: seed.to_string(),
         machine: machine(),
         started: jiff::Timestamp::now().to_string(),

@@ -106,6 +106,9 @@ pub enum ProvisionError {
     /// What was asked for, or what is named by an environment variable.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The user brings it, and has not.
+    #[error("{0}")]
+    Brought(super::Missing),
     /// No folder for the cache.
     #[error("there is no folder for the cache: set LNCONFORM_CACHE to one you may write to")]
     NoCache,
@@ -405,6 +408,12 @@ impl Provisioner {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Found, ProvisionError> {
         let (name, _) = split(spec);
+        if let Some(program) = super::brought(name) {
+            return match self.find_brought(program, spec)? {
+                Lookup::Found(found) => Ok(found),
+                Lookup::Missing(missing) => Err(ProvisionError::Brought(missing)),
+            };
+        }
         let (entry, wanted) = self.entry_for(spec)?;
         if wanted.is_none()
             && let Lookup::Found(found) = self.find(name)?

@@ -4,6 +4,7 @@
 //! is not there can be built into the cache (`$LNCONFORM_CACHE`, else `~/.cache/lnconform`). The
 //! version table says what, from which source, with which checksum.
 
+mod brought;
 mod cargo;
 mod debian;
 mod go;
@@ -13,6 +14,7 @@ mod table;
 #[cfg(all(test, unix))]
 mod tests;
 
+pub use brought::{BROUGHT, Brought, UNTESTED, brought};
 pub use install::{Phase, Progress, ProvisionError};
 pub use table::{
     ArchiveFile, Build, CargoBuild, CmakeBuild, Entry, GoBuild, MavenBuild, SystemLibrary,
@@ -107,11 +109,18 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is not installed: `{}` installs it",
-            self.name, self.install_line
-        )?;
+        match brought(split(&self.name).0) {
+            Some(program) => write!(
+                f,
+                "{} is not installed by this harness: set {} to bring one",
+                self.name, program.bring
+            )?,
+            None => write!(
+                f,
+                "{} is not installed: `{}` installs it",
+                self.name, self.install_line
+            )?,
+        }
         for problem in &self.problems {
             write!(f, "; {problem}")?;
         }
@@ -167,6 +176,18 @@ pub enum ProgramError {
         found: String,
         /// The versions that are supported.
         supported: String,
+    },
+    /// What the user brought cannot be used.
+    #[error("{} is no {name} that can be used: {why}; set {bring} to another one", .path.display())]
+    Brought {
+        /// The program, or where it should be.
+        path: PathBuf,
+        /// What was wanted.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+        /// What to set.
+        bring: String,
     },
     /// No such entry.
     #[error("the version table has no {name:?}; it has {known}")]
@@ -247,6 +268,9 @@ pub struct Doctor {
     /// It is installed only where it is asked for, and nothing is amiss without it.
     #[serde(skip)]
     pub optional: bool,
+    /// Where its adapter was never run against the real thing: the mark that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untested: Option<&'static str>,
 }
 
 /// The surroundings in which programs are looked for and installed.
@@ -268,6 +292,7 @@ impl Provisioner {
             .values()
             .filter_map(|e| e.env.clone())
             .chain([go::GO_ENV.to_owned()])
+            .chain(BROUGHT.iter().map(|b| b.env.to_owned()))
             .filter_map(|name| std::env::var_os(&name).map(|value| (name, value)))
             .filter(|(_, value)| !value.is_empty())
             .collect();
@@ -358,6 +383,9 @@ impl Provisioner {
     /// # Errors
     /// [`ProgramError::Unknown`], [`ProgramError::NoSuchVersion`].
     pub fn label(&self, name: &str, version: &str) -> Result<String, ProgramError> {
+        if brought(name).is_some() {
+            return Ok(version.to_owned());
+        }
         let (entry, _) = self.entry_for(&format!("{name}@{version}"))?;
         Ok(entry.label(&entry.version))
     }
@@ -371,6 +399,9 @@ impl Provisioner {
     /// A name or version that the table lacks; a program named in the variable that cannot be used.
     pub fn find(&self, spec: &str) -> Result<Lookup, ProgramError> {
         let (name, _) = split(spec);
+        if let Some(program) = brought(name) {
+            return self.find_brought(program, spec);
+        }
         let (entry, wanted) = self.entry_for(spec)?;
         let found = |path: PathBuf, version: Version, from: Source| {
             let label = entry.label(&version);
@@ -634,6 +665,7 @@ impl Provisioner {
                 }
             }
         }
+        rows.extend(self.doctor_brought());
         rows
     }
 
@@ -647,6 +679,7 @@ impl Provisioner {
             install: install_line(spec),
             problems: Vec::new(),
             optional: false,
+            untested: None,
         };
         let (name, _) = split(spec);
         let entry = match self.entry_for(spec) {
