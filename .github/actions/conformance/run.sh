@@ -55,8 +55,8 @@ if [ -n "$BASELINE" ] && [ -s "$results" ] && { [ "$code" -eq 0 ] || [ "$code" -
 fi
 
 count() {
-    # The last line of a complete result file is its summary.
-    tail -n 1 "$results" 2>/dev/null | python3 -c '
+    # The last line of a complete result file is its summary; where there is none, all is 0.
+    { tail -n 1 "$results" 2>/dev/null || true; } | python3 -c '
 import json, sys
 try:
     end = json.loads(sys.stdin.read())
