@@ -28,6 +28,7 @@ pub use style::Style;
 pub use terminal::{ReportError, Requirement, Requirements, View};
 
 #[cfg(test)]
+#[path = "tests/pages.rs"]
 mod pages;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ const BREAKOUT: &str = "</script><!-- \u{2028}\u{2029}\u{202e} &lt; `|`";
 macro_rules! screen {
     ($name:expr, $text:expr) => {
         insta::with_settings!({
-            snapshot_path => "../../../tests/snapshots/screens",
+            snapshot_path => "../../../../tests/snapshots/screens",
             prepend_module_to_snapshot => false,
             omit_expression => true,
         }, {
