@@ -9,6 +9,7 @@ over a trampoline that fails is tried less often than 30 times, for which there 
 """
 
 import ctypes
+import gc
 import os
 import runpy
 import signal
@@ -42,6 +43,8 @@ def fewer_attempts(attempts):
 
 
 def main():
+    # It lives for seconds: looking for garbage is a tenth of what it would do.
+    gc.disable()
     end_with_parent(int(os.environ.pop("ELECTRUM_ADAPTER_PID")))
     home.prepare()
     from electrum import interface

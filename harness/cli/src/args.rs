@@ -201,7 +201,7 @@ pub struct RunArgs {
     /// A store of snapshots that takes the place of the built-in one
     #[arg(long, value_name = "DIR", help_heading = "Inputs")]
     pub snapshots: Option<PathBuf>,
-    /// Clusters at work at a time; as many others are made ready meanwhile
+    /// Clusters at work at a time; others are made ready meanwhile
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "How")]
     pub jobs: u32,
     /// Stop at the first unexpected result

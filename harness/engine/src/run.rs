@@ -34,6 +34,9 @@ use std::time::{Duration, Instant};
 /// How often the sink learns that time passes.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How many clusters may be alive for each that is at work: the others start, stop, or wait.
+const ALIVE: usize = 3;
+
 /// Exit codes of `run`, in the order in which the first that applies is taken.
 pub mod exit {
     /// All as expected.
@@ -323,9 +326,9 @@ fn cluster_lane(
         let _ = send.send(Message::Phase(phase));
     }
     let foretold = |item: &Item<'_>, finding: Option<&Finding>| foretold(setup, item, finding);
-    // A cluster that starts mostly waits for its nodes, and so do those at work for payments: while
-    // `jobs` clusters are at work, as many others are made ready.
-    let (starting, working) = (Turns::new(setup.jobs), Turns::new(setup.jobs));
+    // A cluster that starts mostly waits for its nodes: while `jobs` clusters are at work, others
+    // are made ready.
+    let (starting, working) = (Turns::new(setup.jobs + 1), Turns::new(setup.jobs));
     let stage = Stage {
         starting: &starting,
         working: &working,
@@ -343,7 +346,7 @@ fn cluster_lane(
     let groups = groups(setup.plan, scenarios, setup.cases, setup.fresh_clusters);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..(2 * setup.jobs.max(1)).min(groups.len()) {
+        for _ in 0..(ALIVE * setup.jobs.max(1)).min(groups.len()) {
             scope.spawn(|| {
                 while !stop.is_set() {
                     let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) else {

@@ -186,6 +186,8 @@ impl Group<'_> {
         }
         let topology = &item.scenario.topology;
         if let Some(mut running) = self.running.take() {
+            // To be quiet is to wait: meanwhile another cluster may play.
+            self.turn = None;
             let clock = Instant::now();
             let handed_over = running.cluster.hand_over(topology, running.suspect);
             running.suspect = false;
@@ -321,7 +323,7 @@ impl Group<'_> {
             patience: stage.limits.codec,
         };
         let mut play = Play::new(&running.cluster, item, codecs);
-        play.run(&mut running.cluster, stage.stop);
+        play.run(&mut running.cluster, self.turn.as_ref(), stage.stop);
         let mut played = Played {
             findings: play.findings,
             observations: play.observations,
@@ -609,7 +611,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn run(&mut self, cluster: &mut Cluster, stop: &Stop) {
+    fn run(&mut self, cluster: &mut Cluster, turn: Option<&Turn<'_>>, stop: &Stop) {
         let mut broken: Option<(Outcome, String, Option<Blame>)> = None;
         let scenario = self.scenario;
         for step in &scenario.steps {
@@ -636,7 +638,10 @@ impl<'a> Play<'a> {
                 self.whole = false;
                 return;
             }
+            let only_waits = step.until || waits(&step.operation);
+            let rest = turn.filter(|_| only_waits).map(|turn| turn.rest(stop));
             let finding = self.step(cluster, step, &id, covers, stop);
+            drop(rest);
             if finding.outcome != Outcome::Passed {
                 let step = format!("step {} ({} on {})", step.name, step.operation, step.on);
                 broken = Some(match finding.outcome {

@@ -124,7 +124,9 @@ fn new_address(node: Node<'_>) -> Outcome {
 /// `spendable_sat` counts what may be spent in a channel's funding, unconfirmed change included.
 fn balance(node: Node<'_>) -> Outcome {
     let running = node()?;
-    let wallet = running.client.get("/v1/balance/blockchain", CALL)?;
+    let wallet = running
+        .client
+        .get("/v1/balance/blockchain?account=default", CALL)?;
     let channels = running.client.get("/v1/balance/channels", CALL)?;
     let sat = |value: &Value| read::number(value).to_string();
     Ok(json!({
