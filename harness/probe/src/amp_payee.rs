@@ -202,6 +202,7 @@ mod tests {
                 amount_msat: shot.htlc_msat,
                 cltv_expiry: 580,
                 payload: &shot.pack(580).unwrap().payload,
+                shared_secret: crate::payee::tests::fresh(),
                 height: 500,
                 now: 1_000,
             })

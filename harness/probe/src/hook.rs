@@ -337,6 +337,7 @@ impl Hook {
             amount_msat: add.amount_msat,
             cltv_expiry: add.cltv_expiry,
             payload: &peeled.payload,
+            shared_secret: peeled.shared_secret,
             height,
             now: now(),
         };

@@ -40,6 +40,8 @@ pub struct Plan {
     /// A preimage may be used that has been used before.
     pub again: bool,
     twist: Option<Twist>,
+    /// Every HTLC has the session key of the first.
+    one_session: bool,
     htlc_less_msat: u64,
     cltv_above: u32,
 }
@@ -65,6 +67,7 @@ impl Plan {
             delta,
             again: false,
             twist: None,
+            one_session: false,
             htlc_less_msat: 0,
             cltv_above: 0,
         }
@@ -181,6 +184,7 @@ impl Plan {
                 let first = self.parts.first().map_or(0, |part| part.amount_msat);
                 self.with_total(first);
             }
+            "onion-again" => self.one_session = true,
             "onion-version" => self.twist = Some(Twist::Version),
             "onion-key" => self.twist = Some(Twist::Key),
             "onion-hmac" => self.twist = Some(Twist::Hmac),
@@ -206,6 +210,8 @@ impl Plan {
 
     /// Its HTLCs over a route, each with a session key of its own.
     pub fn shots(&self, route: &[Forward], mut session: impl FnMut() -> SecretKey) -> Vec<Shot> {
+        let first = session();
+        let mut session = || if self.one_session { first } else { session() };
         let shot = |part: &Part| {
             let mut records = self.records.clone();
             if let Some(value) = &self.keysend {
@@ -273,7 +279,8 @@ mod tests {
     /// What the honest payee says of the last part: the rule, or nothing if it takes it.
     fn judged(plan: &Plan, payee: &mut Payee) -> Option<&'static str> {
         let mut last = None;
-        for shot in plan.shots(&[], || secret(5)) {
+        let draw = || SecretKey::from_slice(&crate::payee::tests::fresh()).unwrap();
+        for shot in plan.shots(&[], draw) {
             let packed = shot.pack(580).unwrap();
             let context = onion::Context {
                 associated_data: &shot.hash,
@@ -281,8 +288,8 @@ mod tests {
                 path_key: None,
             };
             let peeled = onion::peel(&Rules::all(), &secret(9), &packed.packet, context);
-            let payload = match peeled {
-                Ok(peeled) => peeled.payload,
+            let (payload, shared_secret) = match peeled {
+                Ok(peeled) => (peeled.payload, peeled.shared_secret),
                 Err(onion::Error::Rule(violation)) => return Some(violation.rule),
                 Err(e) => panic!("{e}"),
             };
@@ -291,6 +298,7 @@ mod tests {
                 amount_msat: shot.htlc_msat,
                 cltv_expiry: 580,
                 payload: &payload,
+                shared_secret,
                 height: 500,
                 now: 1_000,
             };
@@ -328,6 +336,7 @@ mod tests {
         let several = [
             "mpp-total-differs",
             "mpp-secret-missing",
+            "onion-again",
             "amp-total-differs",
             "amp-early",
         ];

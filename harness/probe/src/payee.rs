@@ -25,6 +25,8 @@ const PAYMENT_SECRET: &str = "bolt04/failure/payment-secret";
 const PAID: &str = "bolt04/failure/paid-unknown";
 /// BOLT 4, failure messages: an expiry too near.
 const CLTV_NEAR: &str = "bolt04/failure/cltv-near";
+/// BOLT 4, onion decryption: an onion that has been seen before.
+const REPLAY: &str = "bolt04/onion/replay";
 
 /// An HTLC that has arrived, its onion peeled.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Arrived<'a> {
     pub cltv_expiry: u32,
     /// The payload, without its length.
     pub payload: &'a [u8],
+    /// The secret that its onion shares with us: the same in a second copy of the onion.
+    pub shared_secret: [u8; 32],
     /// The height of the tip.
     pub height: u32,
     /// Seconds.
@@ -132,6 +136,8 @@ pub struct Payee {
     invoices: HashMap<[u8; 32], Invoice>,
     sets: HashMap<[u8; 32], Set>,
     paid: HashSet<[u8; 32]>,
+    /// Shared secrets of the onions that have come.
+    seen: HashSet<[u8; 32]>,
     amp: AmpSets,
     /// It is a trampoline too.
     pub trampoline: bool,
@@ -159,6 +165,7 @@ impl Default for Payee {
             invoices: HashMap::new(),
             sets: HashMap::new(),
             paid: HashSet::new(),
+            seen: HashSet::new(),
             amp: AmpSets::default(),
             trampoline: false,
         }
@@ -235,6 +242,10 @@ impl Payee {
 
     /// Decides about an HTLC.
     pub fn arrive(&mut self, htlc: &Arrived<'_>) -> Decision {
+        // BOLT 4 lets a node settle at once what it has the preimage of; this one never does.
+        if !self.seen.insert(htlc.shared_secret) {
+            return Decision::Refuse(details(htlc, Some(REPLAY), "its onion has come before"));
+        }
         let context = Context {
             amount_msat: Some(htlc.amount_msat),
             cltv_expiry: Some(htlc.cltv_expiry),
@@ -435,7 +446,7 @@ fn unreadable(htlc: &Arrived<'_>, e: payload::Error) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::shot::{payment_data, truncated};
     use lnconform_drafts::{rules, tlv};
@@ -461,9 +472,17 @@ mod tests {
             amount_msat: 100_000,
             cltv_expiry: 600,
             payload,
+            shared_secret: fresh(),
             height: 500,
             now: 1_000,
         }
+    }
+
+    /// A secret of its own for each onion.
+    pub(crate) fn fresh() -> [u8; 32] {
+        static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        keys::sha256(&[&number.to_be_bytes()])
     }
 
     fn keysend() -> Record {

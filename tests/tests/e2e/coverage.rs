@@ -1,6 +1,10 @@
 //! `spec coverage`: who satisfies which statement, on every kind of page; and the mutants by section.
 
 use crate::{bigsize, place};
+use lnconform_tests::repository;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn every_page_says_who_satisfies_a_statement() {
@@ -121,4 +125,43 @@ fn mutants_are_counted_by_section() {
         .code(0);
     let scores = coverage.stdout.split("mutants caught:\n").nth(1).unwrap();
     assert_eq!(scores.trim(), by_section.stdout.trim());
+}
+
+/// An exclusion says that no check can be had; where a vector has one after all, the reason is out of
+/// date, and it would come back should the check be lost.
+#[test]
+fn no_vector_covers_what_the_catalogues_exclude() {
+    let mut excluded = BTreeMap::new();
+    for file in files(&repository().join("specs/catalogue")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let catalogue: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        for entry in catalogue["entries"].as_array().unwrap() {
+            if let Some(reason) = entry["excluded"].as_str() {
+                excluded.insert(entry["id"].as_str().unwrap().to_owned(), reason.to_owned());
+            }
+        }
+    }
+    assert!(excluded.len() > 50, "{excluded:?}");
+    let part_of_id = |c: char| c.is_ascii_alphanumeric() || "/-_".contains(c);
+    for file in files(&repository().join("vectors")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for word in text.split(|c| !part_of_id(c)) {
+            let reason = excluded.get(word);
+            assert_eq!(reason, None, "{} names {word}", file.display());
+        }
+    }
+}
+
+/// Every YAML file below a folder.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|e| e == "yaml") {
+            found.push(path);
+        }
+    }
+    found
 }
