@@ -29,6 +29,7 @@ struct AmpSet {
     first: u64,
     parts: Vec<amp::Part>,
     records: Vec<Record>,
+    arrival: crate::tunnel::Arrival,
     /// By hash; there once the set is whole and opens.
     preimages: Vec<[u8; 32]>,
     held: HashSet<[u8; 32]>,
@@ -91,6 +92,8 @@ impl AmpSets {
             set.total_msat = total_msat;
             set.first = htlc.now;
             set.records = custom(payload);
+            set.arrival.payment_addr = secret;
+            set.arrival.total_msat = total_msat;
         } else if set.total_msat != total_msat {
             let message = format!(
                 "total_msat is {total_msat}, and {} in the HTLCs before",
@@ -99,11 +102,13 @@ impl AmpSets {
             return refuse(TOTAL_MISMATCH, &message);
         }
         set.amount_msat = set.amount_msat.saturating_add(htlc.amount_msat);
-        set.parts.push(amp::Part {
+        let part = amp::Part {
             share: record.root_share,
             index: record.index,
             payment_hash: htlc.hash,
-        });
+        };
+        set.arrival.add(&part, htlc.amount_msat, &payload.records);
+        set.parts.push(part);
         self.of_hash.insert(htlc.hash, key);
         let whole = set.amount_msat >= set.total_msat;
         if whole {
@@ -147,7 +152,8 @@ impl AmpSets {
         if set.settled.len() < set.parts.len() {
             return Some(None);
         }
-        let whole = Set::of_amp(key.1, set.parts.len(), set.amount_msat, set.records.clone());
+        let mut whole = Set::of_amp(key.1, set.parts.len(), set.amount_msat, set.records.clone());
+        whole.arrival = Some(set.arrival.clone());
         self.done.insert(key);
         self.forget(key);
         Some(Some(whole))

@@ -245,6 +245,12 @@ impl Book {
         self.sent.get(htlc).map(|sent| sent.packed.secrets.clone())
     }
 
+    /// The hash of the payment that an HTLC belongs to.
+    pub fn hash(&self, htlc: &Htlc) -> Option<[u8; 32]> {
+        let payment = &self.sent.get(htlc)?.payment;
+        self.payments.get(payment).map(|payment| payment.hash)
+    }
+
     /// HTLCs of a channel that have no answer.
     pub fn open_on(&self, channel: &ChannelId) -> Vec<u64> {
         let open =

@@ -9,6 +9,7 @@ use crate::book::{Answer, Book, Incoming};
 use crate::env::{Env, lock};
 use crate::node::Cm;
 use crate::payee::{Arrived, Decision, Payee, Refusal, details};
+use crate::pr836;
 use crate::shot::{payment_data, read_failure, truncated};
 use crate::transcript::{Direction, Transcript, spelled};
 use bitcoin::constants::ChainHash;
@@ -44,6 +45,7 @@ pub struct Hook {
     pub(crate) transcript: Transcript,
     pub(crate) book: Mutex<Book>,
     pub(crate) payee: Mutex<Payee>,
+    pub(crate) pr836: Mutex<pr836::Secrets>,
     /// The secret that LDK wants to see in an HTLC for a hash. Asked twice it might give another, and
     /// a set would be split.
     secrets: Mutex<HashMap<[u8; 32], PaymentSecret>>,
@@ -100,6 +102,7 @@ impl Hook {
             transcript,
             book: Mutex::default(),
             payee: Mutex::default(),
+            pr836: Mutex::default(),
             secrets: Mutex::default(),
             draws: Mutex::default(),
             seed,
@@ -213,9 +216,9 @@ impl Hook {
                 .done();
             self.events.push("payment-refused", None, (), fields);
         }
-        let created = failure::create(&Rules::all(), &secret, &failure, failure::PADDED);
-        let packet = match created {
-            Ok(created) => created.packet,
+        let inner = lock(&self.pr836).inner(&hash);
+        let packet = match pr836::failure(inner, &secret, &failure) {
+            Ok(packet) => packet,
             Err(e) => {
                 eprintln!("adapter: a failure cannot be made: {e}");
                 return None;
@@ -524,6 +527,9 @@ impl BaseMessageHandler for Hook {
         if lock(&self.payee).trampoline && features.set_optional_feature_bit(TRAMPOLINE).is_err() {
             eprintln!("adapter: LDK takes no feature bit {TRAMPOLINE}");
         }
+        if lock(&self.payee).pr836 && features.set_optional_feature_bit(pr836::FEATURE).is_err() {
+            eprintln!("adapter: LDK takes no feature bit {}", pr836::FEATURE);
+        }
         features
     }
 
@@ -609,7 +615,11 @@ impl ChannelMessageHandler for Hook {
         let packet = length.and_then(|length| bytes.get(42..42 + length));
         let packet = packet.unwrap_or_default();
         let htlc = (msg.channel_id, msg.htlc_id);
-        let secrets = lock(&self.book).secrets(&htlc);
+        let (secrets, hash) = {
+            let book = lock(&self.book);
+            (book.secrets(&htlc), book.hash(&htlc))
+        };
+        let secrets = secrets.map(|outer| lock(&self.pr836).both(hash, outer));
         let answer = match secrets.map(|secrets| read_failure(&secrets, packet)) {
             Some(Ok(decoded)) => Answer::Failed {
                 hop: Some(decoded.hop),

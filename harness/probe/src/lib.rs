@@ -11,6 +11,9 @@
 //!   `payment_secret`, `total_msat`, `parts` [{`amount_msat`}] and `misbehave`; `invoice.pay` takes
 //!   `final_cltv_delta`, `parts` and `misbehave`; `amp.send` takes what `keysend.send` takes but for the
 //!   preimage, and draws root, set id and shares itself;
+//! - `receipt.send` (`payment_hash`, `to`, `amount_msat`, `algorithm`, `misbehave`) pays back with the
+//!   receipt of a keysend proof, and answers the `receipt`; a `payment-received` has `proof` where a request
+//!   came with it, and `receipt` where a receipt did ([`proofs`]);
 //! - `payment.wait` answers `htlcs` [{`status`, `preimage`, `failure`}] too, and the status `partly`
 //!   where some were settled and some failed. A `failure` has `code`, `name`, `data` (hex) and `hop`
 //!   (0 is the peer), `malformed` where the peer could not read the onion, or else `reason`
@@ -20,7 +23,8 @@
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read.
 //!
-//! `options` of `node.start`: `announce` (bool) and `forwards` (bool). With `forwards` it is a trampoline
+//! `options` of `node.start`: `announce` (bool), `forwards` (bool) and `trampoline` (`pr-836`: it speaks
+//! that dialect as trampoline and as recipient, [`pr836`]; `invoice.pay` with `trampolines` pays in it). With `forwards` it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
 //! (`payment-forwarded`, `attempts`). Everything that is said goes
@@ -32,14 +36,18 @@ mod book;
 mod chain;
 mod env;
 mod hook;
+mod lies;
 mod misbehave;
 mod net;
 mod node;
 mod ops;
 mod payee;
+mod pr836;
+mod proofs;
 mod relay;
 mod shot;
 mod transcript;
+mod tunnel;
 
 use chain::Bitcoind;
 use lnconform_protocol::concurrent::{ConcurrentHandler, serve_concurrent};
@@ -58,7 +66,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 22] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -75,6 +83,7 @@ pub const OPERATIONS: [&str; 21] = [
     "invoice.pay",
     "keysend.send",
     "amp.send",
+    "receipt.send",
     "payment.wait",
     "payment.settle",
     "payment.cancel",
@@ -83,7 +92,7 @@ pub const OPERATIONS: [&str; 21] = [
 ];
 
 /// Options of `node.start`.
-const OPTIONS: [&str; 2] = ["announce", "forwards"];
+const OPTIONS: [&str; 3] = ["announce", "forwards", "trampoline"];
 
 /// Serves the probe on this process's standard input and output.
 ///
@@ -111,7 +120,7 @@ impl ConcurrentHandler for Probe {
             },
             protocol: PROTOCOL,
             operations: OPERATIONS.map(String::from).to_vec(),
-            dialects: vec!["trampoline/acinq-legacy".into()],
+            dialects: vec!["trampoline/acinq-legacy".into(), "trampoline/pr-836".into()],
         }
     }
 
@@ -227,6 +236,17 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
         return Err(Fail::Unsupported(format!("the probe has no option {name}")));
     }
     let options = Params::new(given);
+    let pr836 = match options.maybe("trampoline", Params::str)? {
+        None => false,
+        Some(pr836::OPTION) => true,
+        Some(other) => {
+            let why = format!(
+                "the probe is no trampoline of {other}; it knows {}",
+                pr836::OPTION
+            );
+            return Err(Fail::Unsupported(why));
+        }
+    };
     Ok(Config {
         seed,
         data_dir,
@@ -240,6 +260,7 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
             .maybe("announce", Params::bool)?
             .unwrap_or(listen.is_some()),
         forwards: options.maybe("forwards", Params::bool)?.unwrap_or(false),
+        pr836,
     })
 }
 

@@ -5,6 +5,7 @@ use crate::env::{Env, NoRoutes, lock};
 use crate::hook::{Hook, now};
 use crate::net::{self, Descriptor};
 use crate::payee::Held;
+use crate::proofs::Proofs;
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::shot::{Forward, Shot};
 use crate::transcript::Transcript;
@@ -126,6 +127,8 @@ pub struct Config {
     pub announce: bool,
     /// Takes HTLCs for channels that are not announced.
     pub forwards: bool,
+    /// Speaks the trampoline dialect of pull request 836.
+    pub pr836: bool,
 }
 
 /// The chain that LDK has been shown: heights and hashes, the last FORK of them.
@@ -164,8 +167,10 @@ pub struct Node {
     pub invoices_paid: Mutex<HashSet<[u8; 32]>>,
     /// Hashes that are held until somebody says what becomes of them.
     pub held: Mutex<HashSet<[u8; 32]>>,
+    /// Keysend proofs.
+    pub proofs: Mutex<Proofs>,
     /// Payments for others that are held, by hash.
-    relays: Mutex<HashMap<[u8; 32], Relay>>,
+    pub(crate) relays: Mutex<HashMap<[u8; 32], Relay>>,
 }
 
 fn environment(what: &str, e: impl ToString) -> OpError {
@@ -271,9 +276,11 @@ impl Node {
             used: Mutex::default(),
             invoices_paid: Mutex::default(),
             held: Mutex::default(),
+            proofs: Mutex::new(Proofs::new(&keys::public(&secret))),
             relays: Mutex::default(),
         });
-        lock(&node.hook.payee).trampoline = config.forwards;
+        lock(&node.hook.payee).trampoline = config.forwards && !config.pr836;
+        lock(&node.hook.payee).pr836 = config.pr836;
         if let Some(address) = config.listen {
             net::listen(&node, address, node.stop.clone())
                 .map_err(|e| environment(&format!("{address} cannot be listened on"), e))?;
@@ -491,7 +498,11 @@ impl Node {
                     .done();
                 self.push("payment-forwarded", fields);
             }
-            None => self.push("payment-received", set_fields(hash, &set).done()),
+            None => {
+                let fields = set_fields(hash, &set);
+                let fields = lock(&self.proofs).fields(fields, hash, &set, now());
+                self.push("payment-received", fields.done());
+            }
         }
     }
 
@@ -499,6 +510,9 @@ impl Node {
     fn relay(&self, hash: [u8; 32]) {
         let set = lock(&self.hook.payee).set(&hash).cloned();
         let Some(set) = set else { return };
+        if lock(&self.hook.payee).pr836 {
+            return self.relay_pr836(hash, &set);
+        }
         let onion = set.trampoline.as_deref().unwrap_or_default();
         let incoming = (set.amount_msat, set.cltv_expiry);
         match Relay::open(&self.hook.secret, hash, onion, incoming) {
@@ -568,7 +582,10 @@ impl Node {
         if !there {
             return;
         }
-        let plan = relay.plan(self.hook.height(), self.hook.draw());
+        let mut plan = relay.plan(self.hook.height(), self.hook.draw());
+        if lock(&self.hook.payee).pr836 {
+            crate::pr836::translate(&mut plan);
+        }
         let shots = plan.shots(&[], || self.hook.draw_key());
         let payment = hex(self.hook.draw());
         relay.payment = Some(payment.clone());

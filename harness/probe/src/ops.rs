@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// How often something is looked at that tells nothing by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Blocks that the last HTLC has left, unless a step says otherwise.
-const FINAL_DELTA: u32 = 80;
+pub(crate) const FINAL_DELTA: u32 = 80;
 
 /// Answers one operation; `node` is asked for once the params have been read.
 pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
@@ -50,6 +50,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "invoice.pay" => pay_invoice(params, node),
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
+        "receipt.send" => crate::proofs::send(params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
@@ -72,7 +73,7 @@ fn deadline(params: Params<'_>, default_ms: u32) -> Result<Instant, OpError> {
     Ok(Instant::now() + Duration::from_millis(ms.unwrap_or(default_ms).into()))
 }
 
-fn public_key(params: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
+pub(crate) fn public_key(params: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
     PublicKey::from_slice(&params.array::<33>(name)?)
         .map_err(|e| OpError::invalid(format!("param {name} is no public key: {e}")))
 }
@@ -369,7 +370,7 @@ fn parts(params: Params<'_>, amount: u64) -> Result<Vec<u64>, OpError> {
 }
 
 /// The wrong that a step asks for, if it does.
-fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
+pub(crate) fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
     let Some(name) = params.maybe("misbehave", Params::str)? else {
         return Ok(None);
     };
@@ -386,6 +387,11 @@ fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String>, OpError>
 
 fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> {
     match name {
+        Some(name) if !crate::lies::fits(plan, name) || !crate::tunnel::fits(plan, name) => {
+            Err(OpError::invalid(format!(
+                "param misbehave is {name}, and the payment has no well-formed record of that kind"
+            )))
+        }
         Some(name) if !plan.misbehave(name) => Err(OpError::internal(format!(
             "the probe has {name} in its list and does not know how"
         ))),
@@ -436,6 +442,9 @@ fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
                 .into());
         }
     }
+    lock(&node.proofs)
+        .sending(&plan)
+        .map_err(|v| OpError::rejected(v.message).with_rule(v.rule))?;
     lock(&node.used).insert(preimage);
     start(&node, &plan)
 }
@@ -471,11 +480,13 @@ fn amp(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     if let Some(total) = total {
         plan.with_total(total);
     }
+    crate::tunnel::bound(&mut plan);
     apply(&mut plan, misbehaviour.as_deref())?;
+    lock(&node.proofs).seals.sending(&plan);
     start(&node, &plan)
 }
 
-fn start(node: &Node, plan: &Plan) -> Outcome {
+pub(crate) fn start(node: &Node, plan: &Plan) -> Outcome {
     let most = plan.parts.iter().map(|part| part.amount_msat).max();
     let route = node.route(plan.to, most.unwrap_or(0))?;
     let shots = plan.shots(&route, || node.hook.draw_key());
@@ -493,6 +504,9 @@ fn pay_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -
     let amount = invoice.amount_milli_satoshis().or(given);
     let amount = amount.ok_or_else(|| OpError::invalid("param amount_msat is missing"))?;
     let amounts = parts(params, given.unwrap_or(amount))?;
+    let records = params
+        .maybe("records", Params::records)?
+        .unwrap_or_default();
     let misbehaviour = misbehaviour(params, "invoice.pay")?;
     let node = node()?;
     let to = invoice
@@ -504,8 +518,15 @@ fn pay_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -
     let delta = params
         .maybe("final_cltv_delta", Params::u32)?
         .unwrap_or(delta);
+    if params.get("trampolines").is_some() {
+        let (secret, lie) = (invoice.payment_secret().0, misbehaviour.as_deref());
+        return crate::pr836::pay(params, &node, hash, secret, (to, amount, delta), lie);
+    }
     let mut plan = Plan::new(to, hash, amounts, delta);
     plan.with_secret(invoice.payment_secret().0);
+    let records = records.into_iter();
+    plan.records
+        .extend(records.map(|(kind, value)| Record::new(kind, value)));
     if let Some(metadata) = invoice.payment_metadata() {
         plan.records
             .push(Record::new(kind::METADATA, metadata.clone()));

@@ -101,6 +101,8 @@ pub struct Set {
     pub amount_msat: u64,
     /// Of an AMP payment: what its HTLCs have in common.
     pub set_id: Option<[u8; 32]>,
+    /// Of an AMP payment: its HTLCs.
+    pub arrival: Option<crate::tunnel::Arrival>,
     /// The trampoline onion, of a payment that is for somebody else.
     pub trampoline: Option<Vec<u8>>,
     /// When the first of its HTLCs expires, block height.
@@ -141,6 +143,8 @@ pub struct Payee {
     amp: AmpSets,
     /// It is a trampoline too.
     pub trampoline: bool,
+    /// It speaks the trampoline dialect of pull request 836.
+    pub pr836: bool,
 }
 
 /// What is to be done with HTLCs that LDK holds now.
@@ -168,6 +172,7 @@ impl Default for Payee {
             seen: HashSet::new(),
             amp: AmpSets::default(),
             trampoline: false,
+            pr836: false,
         }
     }
 }
@@ -176,6 +181,19 @@ impl Payee {
     /// Remembers an invoice.
     pub fn expect(&mut self, hash: [u8; 32], invoice: Invoice) {
         self.invoices.insert(hash, invoice);
+    }
+
+    /// The invoice of a hash.
+    pub fn invoice(&self, hash: &[u8; 32]) -> Option<Invoice> {
+        self.invoices.get(hash).cloned()
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        if self.pr836 {
+            Some(Dialect::Pr836)
+        } else {
+            self.trampoline.then_some(Dialect::AcinqLegacy)
+        }
     }
 
     /// The set of a hash.
@@ -250,7 +268,7 @@ impl Payee {
             amount_msat: Some(htlc.amount_msat),
             cltv_expiry: Some(htlc.cltv_expiry),
             known: &[KEYSEND, amp::LND.record_type],
-            dialect: self.trampoline.then_some(Dialect::AcinqLegacy),
+            dialect: self.dialect(),
             ..Context::default()
         };
         let last = Position {
@@ -282,7 +300,10 @@ impl Payee {
         }
         let keysend = payload.records.iter().find(|r| r.kind == KEYSEND);
         let secret = payload.payment_data.map(|(secret, _)| secret);
-        let (expected, preimage) = match (self.invoices.get(&htlc.hash), keysend) {
+        // Pull request 836: what the invoice asks for is in the onion inside.
+        let inside = self.pr836 && payload.trampoline_onion.is_some();
+        let invoice = self.invoices.get(&htlc.hash).filter(|_| !inside);
+        let (expected, preimage) = match (invoice, keysend.filter(|_| !inside)) {
             (Some(invoice), _) => {
                 if secret != Some(invoice.secret) {
                     return unknown(

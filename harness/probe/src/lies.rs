@@ -1,0 +1,388 @@
+//! What a payer says in a keysend proof's request that is not so, and what a recipient says in its
+//! receipt. Each is one field; the rest is as an honest one would have it, made anew where it depends on
+//! that field.
+
+use crate::misbehave::Plan;
+use crate::proofs::{self, Due};
+use bitcoin::constants::ChainHash;
+use bitcoin::secp256k1::SecretKey;
+use lnconform_drafts::keys;
+use lnconform_drafts::keysend_proof::{
+    ALGORITHM_BIP340, ALGORITHM_SIGNED_MESSAGE, Opening, REPLY_TYPE, REQUEST_TYPE, Request, Window,
+};
+use lnconform_drafts::rules::Rules;
+
+/// Seconds outside the recipient's window, so that no slow machine is back inside.
+const OUTSIDE: u64 = 600;
+
+/// The request of a payment, if it is well formed.
+fn request(plan: &Plan) -> Option<Request> {
+    Request::decode(&Rules::all(), proofs::value(&plan.records, REQUEST_TYPE)?).ok()
+}
+
+/// Whether a payment has what the lie is about.
+pub fn fits(plan: &Plan, name: &str) -> bool {
+    match name {
+        "keysend-proof-reply-length" | "keysend-proof-reply-point" => {
+            proofs::value(&plan.records, REPLY_TYPE).is_some()
+        }
+        _ if name.starts_with("keysend-proof-") => request(plan).is_some(),
+        // Those go with `trampolines`, and are done elsewhere.
+        _ if name.starts_with("trampoline-") => false,
+        _ => true,
+    }
+}
+
+/// Does to a payment what `name` says. `false` if nobody has said how.
+#[must_use]
+pub fn misbehave(plan: &mut Plan, name: &str) -> bool {
+    match name {
+        // The preimage is that of the request as it was.
+        "keysend-proof-nonce" => say(plan, |r| r.nonce[0] ^= 1),
+        "keysend-proof-time" => say(plan, |r| r.payment_time ^= 1),
+        "keysend-proof-amount" => say(plan, |r| r.amount_msat = r.amount_msat.saturating_sub(1)),
+        "keysend-proof-key" => say(plan, |r| r.payer_key[31] ^= 1),
+        "keysend-proof-terms" => say(plan, |r| r.terms_hash[31] ^= 1),
+        "keysend-proof-length" => bytes(plan, REQUEST_TYPE, |value| value.push(0)),
+        // The preimage is derived for somebody, or somewhere, else.
+        "keysend-proof-recipient" => {
+            let mut other = plan.to.serialize();
+            other[0] ^= 1;
+            seal(plan, &proofs::chain_hash(), &other);
+        }
+        "keysend-proof-chain" => {
+            let to = plan.to.serialize();
+            seal(plan, &ChainHash::BITCOIN.to_bytes(), &to);
+        }
+        // The preimage is that of the request as it is now.
+        "keysend-proof-version" => say_sealed(plan, |r| r.version = 1),
+        "keysend-proof-flags" => say_sealed(plan, |r| r.flags |= 4),
+        "keysend-proof-unwanted" => say_sealed(plan, |r| r.flags &= !1),
+        "keysend-proof-amount-above" => {
+            let sent = sum(plan);
+            say_sealed(plan, |r| r.amount_msat = sent.saturating_add(1));
+        }
+        "keysend-proof-amount-below" => {
+            let sent = sum(plan);
+            say_sealed(plan, |r| r.amount_msat = sent.saturating_sub(1) / 2);
+        }
+        "keysend-proof-time-past" => {
+            let back = Window::default().past + OUTSIDE;
+            say_sealed(plan, |r| {
+                r.payment_time = r.payment_time.saturating_sub(back)
+            });
+        }
+        "keysend-proof-time-future" => {
+            let ahead = Window::default().future + OUTSIDE;
+            say_sealed(plan, |r| {
+                r.payment_time = r.payment_time.saturating_add(ahead)
+            });
+        }
+        "keysend-proof-again" => plan.again = true,
+        "keysend-proof-reply-length" => bytes(plan, REPLY_TYPE, |value| value.push(0)),
+        "keysend-proof-reply-point" => bytes(plan, REPLY_TYPE, |value| {
+            if let Some(first) = value.first_mut() {
+                *first = 4;
+            }
+        }),
+        _ => return false,
+    }
+    true
+}
+
+fn sum(plan: &Plan) -> u64 {
+    let amounts = plan.parts.iter().map(|part| part.amount_msat);
+    amounts.fold(0, u64::saturating_add)
+}
+
+fn bytes(plan: &mut Plan, kind: u64, change: impl FnOnce(&mut Vec<u8>)) {
+    if let Some(record) = plan.records.iter_mut().find(|r| r.kind == kind) {
+        change(&mut record.value);
+    }
+}
+
+fn say(plan: &mut Plan, change: impl FnOnce(&mut Request)) {
+    if let Some(mut request) = request(plan) {
+        change(&mut request);
+        let encoded = request.encode_unchecked().to_vec();
+        bytes(plan, REQUEST_TYPE, |value| *value = encoded);
+    }
+}
+
+fn say_sealed(plan: &mut Plan, change: impl FnOnce(&mut Request)) {
+    let Some(mut request) = request(plan) else {
+        return;
+    };
+    change(&mut request);
+    let encoded = request.encode_unchecked().to_vec();
+    bytes(plan, REQUEST_TYPE, |value| *value = encoded);
+    let to = plan.to.serialize();
+    lock_to(plan, &request, &proofs::chain_hash(), &to);
+}
+
+fn seal(plan: &mut Plan, chain_hash: &[u8; 32], to: &[u8; 33]) {
+    if let Some(request) = request(plan) {
+        lock_to(plan, &request, chain_hash, to);
+    }
+}
+
+/// Derives preimage and hash from a request, if the request says that they are.
+fn lock_to(plan: &mut Plan, request: &Request, chain_hash: &[u8; 32], to: &[u8; 33]) {
+    if !proofs::is_bound(request) {
+        return;
+    }
+    if let Ok(opening) = Opening::derive(&Rules::all(), chain_hash, to, request) {
+        plan.keysend = Some(opening.preimage.to_vec());
+        for part in &mut plan.parts {
+            part.hash = opening.payment_hash;
+        }
+    }
+}
+
+/// A receipt with a lie in it. `None` for an unknown algorithm, or if nobody has said how to lie so.
+pub fn receipt(due: &Due, algorithm: u8, secret: &SecretKey, name: &str) -> Option<Vec<u8>> {
+    let mut lied = due.clone();
+    let honest = || proofs::sign(due, algorithm, secret);
+    let message = || proofs::sign(due, ALGORITHM_SIGNED_MESSAGE, secret);
+    let changed = |at: usize, receipt: Option<Vec<u8>>| {
+        let mut receipt = receipt?;
+        *receipt.get_mut(at)? ^= 1;
+        Some(receipt)
+    };
+    // version, algorithm, payment_hash, received_msat, settled_time, signature.
+    match name {
+        "receipt-version" => changed(0, honest()),
+        "receipt-algorithm" => {
+            let mut receipt = proofs::sign(due, ALGORITHM_BIP340, secret)?;
+            receipt[1] = 2;
+            Some(receipt)
+        }
+        "receipt-length" => {
+            let mut receipt = honest()?;
+            receipt.push(0);
+            Some(receipt)
+        }
+        "receipt-header" => {
+            let mut receipt = message()?;
+            receipt[50] -= 4;
+            Some(receipt)
+        }
+        "receipt-high-s" => high_s(message()?),
+        "receipt-hash" => {
+            lied.statement.payment_hash[0] ^= 1;
+            proofs::sign(&lied, algorithm, secret)
+        }
+        "receipt-amount" => {
+            lied.statement.received_msat = due.amount_msat.saturating_sub(1);
+            proofs::sign(&lied, algorithm, secret)
+        }
+        "receipt-received-unsigned" => changed(41, honest()),
+        "receipt-time-unsigned" => changed(49, honest()),
+        "receipt-commitment" => {
+            lied.commitment[0] ^= 1;
+            proofs::sign(&lied, ALGORITHM_BIP340, secret)
+        }
+        "receipt-key" => proofs::sign(due, ALGORITHM_BIP340, &another(secret)?),
+        "receipt-key-message" => proofs::sign(due, ALGORITHM_SIGNED_MESSAGE, &another(secret)?),
+        "receipt-contradicts" => {
+            lied.statement.received_msat = lied.statement.received_msat.saturating_add(1);
+            proofs::sign(&lied, algorithm, secret)
+        }
+        _ => None,
+    }
+}
+
+fn another(secret: &SecretKey) -> Option<SecretKey> {
+    SecretKey::from_slice(&keys::sha256(&[&secret.secret_bytes()])).ok()
+}
+
+/// The other signature with the same key and message: `s` is its own negative, and the recovery id
+/// names the other point.
+fn high_s(mut receipt: Vec<u8>) -> Option<Vec<u8>> {
+    let s = SecretKey::from_slice(receipt.get(83..115)?).ok()?;
+    receipt[83..115].copy_from_slice(&s.negate().secret_bytes());
+    receipt[50] = 31 + ((receipt[50] - 31) ^ 1);
+    Some(receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payee::{Arrived, Decision, Payee, Set};
+    use crate::proofs::Proofs;
+    use bitcoin::secp256k1::PublicKey;
+    use lnconform_drafts::keysend_proof::{PREIMAGE_BOUND, RECEIPT_WANTED};
+    use lnconform_drafts::onion;
+    use lnconform_drafts::tlv::Record;
+    use lnconform_spec::misbehaviours;
+
+    const NOW: u64 = 2_000_000_000;
+
+    fn secret(n: u8) -> SecretKey {
+        SecretKey::from_slice(&[n; 32]).unwrap()
+    }
+
+    fn payee_id() -> PublicKey {
+        keys::public(&secret(9))
+    }
+
+    /// A payment with a request; one that is not bound has that preimage.
+    fn plan(nonce: u8, unbound: Option<[u8; 32]>) -> Plan {
+        let flags = RECEIPT_WANTED | unbound.map_or(PREIMAGE_BOUND, |_| 0);
+        let request = [
+            &[0, flags][..],
+            &[nonce; 32],
+            &NOW.to_be_bytes(),
+            &100_000_u64.to_be_bytes(),
+            &[3; 32],
+            &[0; 32],
+        ]
+        .concat();
+        let preimage = unbound.unwrap_or_default();
+        let hash = keys::sha256(&[&preimage]);
+        let mut plan = Plan::new(payee_id(), hash, vec![100_000], 80);
+        plan.keysend = Some(preimage.to_vec());
+        plan.records = vec![
+            Record::new(REQUEST_TYPE, request),
+            Record::new(REPLY_TYPE, keys::public(&secret(5)).serialize()),
+        ];
+        say_sealed(&mut plan, |_| ());
+        plan
+    }
+
+    /// What arrives at the honest payee.
+    fn arrived(plan: &Plan) -> ([u8; 32], Set) {
+        let shot = plan.shots(&[], || secret(5)).remove(0);
+        let packed = shot.pack(580).unwrap();
+        let context = onion::Context {
+            associated_data: &shot.hash,
+            size: Some(onion::PAYMENT_SIZE),
+            path_key: None,
+        };
+        let rules = Rules::all();
+        let peeled = onion::peel(&rules, &secret(9), &packed.packet, context).unwrap();
+        let htlc = Arrived {
+            hash: shot.hash,
+            amount_msat: shot.htlc_msat,
+            cltv_expiry: 580,
+            payload: &peeled.payload,
+            shared_secret: crate::payee::tests::fresh(),
+            height: 500,
+            now: NOW,
+        };
+        let mut payee = Payee::default();
+        let decision = payee.arrive(&htlc);
+        assert!(matches!(decision, Decision::Take { .. }), "{decision:?}");
+        (shot.hash, payee.set(&shot.hash).unwrap().clone())
+    }
+
+    /// The rule by which the honest payee signs no receipt, or looks for no reply.
+    fn judged(plan: &Plan, proofs: &mut Proofs) -> Option<&'static str> {
+        let (hash, set) = arrived(plan);
+        let due = proofs.settled(hash, &set, NOW + 1).unwrap();
+        let reply = proofs.reply(&set.records);
+        due.err().or(reply.err()).map(|violation| violation.rule)
+    }
+
+    fn named(prefix: &str) -> Vec<misbehaviours::Misbehaviour> {
+        let mut all = misbehaviours::all().unwrap();
+        all.retain(|m| m.name.starts_with(prefix));
+        assert!(!all.is_empty());
+        all
+    }
+
+    #[test]
+    fn the_honest_payee_signs_nothing_for_a_lie_and_says_why() {
+        for m in named("keysend-proof-") {
+            let again = m.name == "keysend-proof-again";
+            let mut proofs = Proofs::new(&payee_id());
+            let unbound = |n| again.then_some([n; 32]);
+            assert_eq!(judged(&plan(1, unbound(1)), &mut proofs), None);
+            let mut lying = plan(if again { 1 } else { 2 }, unbound(2));
+            assert!(fits(&lying, &m.name));
+            assert!(lying.misbehave(&m.name), "{}", m.name);
+            assert_eq!(
+                judged(&lying, &mut proofs),
+                m.reader.as_deref(),
+                "{}",
+                m.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_lie_needs_something_to_lie_about() {
+        let mut bare = plan(1, None);
+        bare.records.clear();
+        for m in named("keysend-proof-") {
+            assert!(!fits(&bare, &m.name), "{}", m.name);
+        }
+        assert!(fits(&bare, "keysend-preimage-33"));
+    }
+
+    /// A payer that has paid, and the payee that is to sign.
+    fn paid() -> (Proofs, Proofs, [u8; 32]) {
+        let (mut payer, mut payee) = (
+            Proofs::new(&keys::public(&secret(5))),
+            Proofs::new(&payee_id()),
+        );
+        let plan = plan(1, None);
+        payer.sending(&plan).unwrap();
+        assert_eq!(judged(&plan, &mut payee), None);
+        (payer, payee, plan.hash())
+    }
+
+    #[test]
+    fn an_honest_receipt_proves_and_is_the_same_each_time() {
+        for algorithm in [ALGORITHM_BIP340, ALGORITHM_SIGNED_MESSAGE] {
+            let (mut payer, payee, hash) = paid();
+            let (due, receipt) = payee.receipt(&hash, algorithm, &secret(9), None).unwrap();
+            assert_eq!(due.reply, Some(keys::public(&secret(5))));
+            for _ in 0..2 {
+                let again = payee.receipt(&hash, algorithm, &secret(9), None).unwrap();
+                assert_eq!(again.1, receipt);
+                assert_eq!(payer.judge(&receipt).unwrap(), 1);
+            }
+        }
+        let (_, payee, hash) = paid();
+        assert!(payee.receipt(&hash, 2, &secret(9), None).is_err());
+        assert!(payee.receipt(&[0; 32], 0, &secret(9), None).is_err());
+    }
+
+    #[test]
+    fn the_honest_payer_refuses_a_receipt_with_a_lie_by_the_rule_that_the_list_names() {
+        for m in named("receipt-") {
+            let (mut payer, payee, hash) = paid();
+            if m.name == "receipt-contradicts" {
+                let (_, first) = payee.receipt(&hash, 0, &secret(9), None).unwrap();
+                assert_eq!(payer.judge(&first).unwrap(), 1);
+            }
+            let lied = payee.receipt(&hash, 0, &secret(9), Some(&m.name));
+            let (_, receipt) = lied.unwrap_or_else(|e| panic!("{}: {e:?}", m.name));
+            let rule = payer.judge(&receipt).map_err(|violation| violation.rule);
+            assert_eq!(rule.err(), m.reader.as_deref(), "{}", m.name);
+        }
+    }
+
+    #[test]
+    fn an_honest_payer_sends_no_request_twice() {
+        let mut payer = Proofs::new(&keys::public(&secret(5)));
+        let mut plan = plan(1, None);
+        payer.sending(&plan).unwrap();
+        assert_eq!(payer.sending(&plan).unwrap_err().rule, proofs::NO_RESEND);
+        assert!(plan.misbehave("keysend-proof-again"));
+        payer.sending(&plan).unwrap();
+    }
+
+    #[test]
+    fn what_is_refused_gets_no_receipt() {
+        let mut payee = Proofs::new(&payee_id());
+        let mut lying = plan(1, None);
+        assert!(lying.misbehave("keysend-proof-unwanted"));
+        let rule = judged(&lying, &mut payee);
+        let e = payee
+            .receipt(&lying.hash(), 0, &secret(9), None)
+            .unwrap_err();
+        assert_eq!(e.rule.as_deref(), rule);
+    }
+}
