@@ -20,7 +20,11 @@
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read.
 //!
-//! `options` of `node.start`: `announce` (bool) and `forwards` (bool). With `forwards` it is a trampoline
+//! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`async_wire`] and
+//!   [`static_invoice`].
+//!
+//! `options` of `node.start`: `announce` (bool), `forwards` (bool) and `watch` (bool; it changes nothing, for
+//! the probe always tells of onion messages and held HTLCs). With `forwards` it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
 //! (`payment-forwarded`, `attempts`). Everything that is said goes
@@ -28,6 +32,7 @@
 //! stopped does not start again with its channels.
 
 mod amp_payee;
+mod async_wire;
 mod book;
 mod chain;
 mod env;
@@ -39,6 +44,7 @@ mod ops;
 mod payee;
 mod relay;
 mod shot;
+mod static_invoice;
 mod transcript;
 
 use chain::Bitcoind;
@@ -58,7 +64,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 24] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -80,10 +86,13 @@ pub const OPERATIONS: [&str; 21] = [
     "payment.cancel",
     "event.next",
     "event.list",
+    "async.offer",
+    "async.path",
+    "async.send",
 ];
 
 /// Options of `node.start`.
-const OPTIONS: [&str; 2] = ["announce", "forwards"];
+const OPTIONS: [&str; 3] = ["announce", "forwards", "watch"];
 
 /// Serves the probe on this process's standard input and output.
 ///
@@ -111,7 +120,7 @@ impl ConcurrentHandler for Probe {
             },
             protocol: PROTOCOL,
             operations: OPERATIONS.map(String::from).to_vec(),
-            dialects: vec!["trampoline/acinq-legacy".into()],
+            dialects: vec!["trampoline/acinq-legacy".into(), "async/ldk".into()],
         }
     }
 
