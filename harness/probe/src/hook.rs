@@ -51,6 +51,7 @@ pub struct Hook {
     secrets: Mutex<HashMap<[u8; 32], PaymentSecret>>,
     draws: Mutex<u64>,
     seed: [u8; 32],
+    pub(crate) wire: Mutex<crate::async_wire::State>,
 }
 
 /// Seconds since 1970.
@@ -106,6 +107,7 @@ impl Hook {
             secrets: Mutex::default(),
             draws: Mutex::default(),
             seed,
+            wire: Mutex::default(),
         }
     }
 
@@ -143,6 +145,7 @@ impl Hook {
 
     /// Puts the shot's onion in the place of LDK's.
     fn shoot(&self, peer: PublicKey, add: &mut msgs::UpdateAddHTLC) {
+        self.flag(add);
         let mut book = lock(&self.book);
         let htlc = (add.channel_id, add.htlc_id);
         let packed = match book.launch(htlc, add.payment_hash.0, add.amount_msat, add.cltv_expiry) {
@@ -278,6 +281,10 @@ impl Hook {
                     self.note(Direction::Out, peer, "update_fulfill_htlc", fields);
                 }
             }
+            MessageSendEvent::SendRevokeAndACK { node_id, msg } => {
+                self.give_release_paths(*node_id, msg);
+                self.note(Direction::Out, *node_id, "revoke_and_ack", json!({}));
+            }
             MessageSendEvent::HandleError { node_id, action } => {
                 let (message, data) = match action {
                     msgs::ErrorAction::SendErrorMessage { msg }
@@ -332,14 +339,16 @@ impl Hook {
         self.note_add(Direction::In, peer, add, Some(seen));
         if peeled.next.is_some() || add.blinding_point.is_some() {
             // On the way the probe is LDK.
+            self.is_asked_to_hold(add);
             return add.clone();
         }
+        let of_static_invoice = self.of_static_invoice(&peeled.payload);
         let height = self.height();
         let htlc = Arrived {
             hash: add.payment_hash.0,
             amount_msat: add.amount_msat,
             cltv_expiry: add.cltv_expiry,
-            payload: &peeled.payload,
+            payload: of_static_invoice.as_ref().unwrap_or(&peeled.payload),
             shared_secret: peeled.shared_secret,
             height,
             now: now(),
@@ -503,7 +512,7 @@ impl BaseMessageHandler for Hook {
         for event in &mut events {
             self.outgoing(event);
         }
-        events
+        self.in_turn(events)
     }
 
     fn peer_disconnected(&self, peer: PublicKey) {
@@ -576,11 +585,16 @@ impl ChannelMessageHandler for Hook {
         handle_tx_ack_rbf("tx_ack_rbf", TxAckRbf),
         handle_tx_abort("tx_abort", TxAbort),
         handle_commitment_signed("commitment_signed", CommitmentSigned),
-        handle_revoke_and_ack("revoke_and_ack", RevokeAndACK),
         handle_update_fee("update_fee", UpdateFee),
         handle_announcement_signatures("announcement_signatures", AnnouncementSignatures),
         handle_channel_reestablish("channel_reestablish", ChannelReestablish),
         handle_channel_update("channel_update", ChannelUpdate),
+    }
+
+    fn handle_revoke_and_ack(&self, peer: PublicKey, msg: &msgs::RevokeAndACK) {
+        self.heard(peer, "revoke_and_ack", msg);
+        self.release_paths_came(peer, msg);
+        self.cm.handle_revoke_and_ack(peer, msg);
     }
 
     fn handle_peer_storage(&self, peer: PublicKey, msg: msgs::PeerStorage) {

@@ -23,8 +23,13 @@
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read.
 //!
-//! `options` of `node.start`: `announce` (bool), `forwards` (bool) and `trampoline` (`pr-836`: it speaks
-//! that dialect as trampoline and as recipient, [`pr836`]; `invoice.pay` with `trampolines` pays in it). With `forwards` it is a trampoline
+//! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`async_wire`] and
+//!   [`static_invoice`].
+//!
+//! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
+//! dialect as trampoline and as recipient, [`pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
+//! (bool; it changes nothing, for the probe always tells of onion messages and held HTLCs). With `forwards`
+//! it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
 //! (`payment-forwarded`, `attempts`). Everything that is said goes
@@ -32,6 +37,7 @@
 //! stopped does not start again with its channels.
 
 mod amp_payee;
+mod async_wire;
 mod book;
 mod chain;
 mod env;
@@ -46,6 +52,7 @@ mod pr836;
 mod proofs;
 mod relay;
 mod shot;
+mod static_invoice;
 mod transcript;
 mod tunnel;
 
@@ -66,7 +73,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 22] = [
+pub const OPERATIONS: [&str; 25] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -89,10 +96,13 @@ pub const OPERATIONS: [&str; 22] = [
     "payment.cancel",
     "event.next",
     "event.list",
+    "async.offer",
+    "async.path",
+    "async.send",
 ];
 
 /// Options of `node.start`.
-const OPTIONS: [&str; 3] = ["announce", "forwards", "trampoline"];
+const OPTIONS: [&str; 4] = ["announce", "forwards", "trampoline", "watch"];
 
 /// Serves the probe on this process's standard input and output.
 ///
@@ -120,7 +130,11 @@ impl ConcurrentHandler for Probe {
             },
             protocol: PROTOCOL,
             operations: OPERATIONS.map(String::from).to_vec(),
-            dialects: vec!["trampoline/acinq-legacy".into(), "trampoline/pr-836".into()],
+            dialects: vec![
+                "trampoline/acinq-legacy".into(),
+                "trampoline/pr-836".into(),
+                "async/ldk".into(),
+            ],
         }
     }
 

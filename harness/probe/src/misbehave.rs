@@ -250,6 +250,11 @@ mod tests {
     use lnconform_drafts::onion;
     use lnconform_spec::misbehaviours::{self, Misbehaviour};
 
+    /// Whether the payee alone can notice what goes wrong with it.
+    fn is_payment(operation: &str) -> bool {
+        ["keysend.send", "invoice.pay", "amp.send"].contains(&operation)
+    }
+
     fn secret(n: u8) -> SecretKey {
         SecretKey::from_slice(&[n; 32]).unwrap()
     }
@@ -371,7 +376,7 @@ mod tests {
         let list = ours();
         assert!(!list.is_empty());
         for misbehaviour in &list {
-            for operation in &misbehaviour.operations {
+            for operation in misbehaviour.operations.iter().filter(|o| is_payment(o)) {
                 let name = &misbehaviour.name;
                 let mut bad = plan(operation, parts(misbehaviour));
                 assert!(bad.misbehave(name), "{name} is in the list and not here");
@@ -388,7 +393,7 @@ mod tests {
     #[test]
     fn without_it_the_same_payment_is_taken() {
         for misbehaviour in &ours() {
-            for operation in &misbehaviour.operations {
+            for operation in misbehaviour.operations.iter().filter(|o| is_payment(o)) {
                 let honest = plan(operation, parts(misbehaviour));
                 let taken = judged(&honest, &mut payee(operation, ""));
                 assert_eq!(taken, None, "{}", misbehaviour.name);

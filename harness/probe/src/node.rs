@@ -1,5 +1,6 @@
 //! One running node: LDK's parts put together, and the thread that moves them.
 
+use crate::async_wire::Onions;
 use crate::chain::{Bitcoind, ChainError, Wallet};
 use crate::env::{Env, NoRoutes, lock};
 use crate::hook::{Hook, now};
@@ -71,7 +72,7 @@ pub type Peers = PeerManager<
     Descriptor,
     Arc<Hook>,
     Arc<Gossip>,
-    IgnoringMessageHandler,
+    Arc<Onions>,
     Arc<Env>,
     IgnoringMessageHandler,
     Arc<KeysManager>,
@@ -241,7 +242,7 @@ impl Node {
         let handlers = MessageHandler {
             chan_handler: hook.clone(),
             route_handler: gossip,
-            onion_message_handler: IgnoringMessageHandler {},
+            onion_message_handler: Arc::new(Onions(hook.clone())),
             custom_message_handler: IgnoringMessageHandler {},
             send_only_message_handler: IgnoringMessageHandler {},
         };
@@ -346,6 +347,7 @@ impl Node {
 
     /// Does what has to be done now.
     fn work(&self) {
+        self.hook.release_held();
         // LDK may not hold it yet, so it is told until it has failed it.
         let to_fail = lock(&self.hook.book).to_fail();
         for hash in to_fail {
@@ -825,6 +827,7 @@ fn user_config(forwards: bool) -> UserConfig {
         .channel_handshake_limits
         .force_announced_channel_preference = false;
     config.accept_forwards_to_priv_channels = forwards;
+    config.enable_htlc_hold = forwards;
     config.channel_config.forwarding_fee_base_msat = 1_000;
     // LDK would refuse small HTLCs for the fee rate that LND gives its commitments.
     config.channel_config.max_dust_htlc_exposure = MaxDustHTLCExposure::FixedLimitMsat(DUST_MSAT);

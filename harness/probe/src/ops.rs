@@ -1,11 +1,13 @@
 //! The operations of a running node.
 
+use crate::async_wire;
 use crate::env::lock;
 use crate::hook::now;
 use crate::misbehave::Plan;
 use crate::net;
 use crate::node::Node;
 use crate::payee::{Invoice, MIN_FINAL_DELTA};
+use crate::static_invoice;
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{PublicKey, Secp256k1};
 use lightning03::bolt11_invoice::{Bolt11Invoice, Currency, InvoiceBuilder};
@@ -54,6 +56,9 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
+        "async.offer" => static_invoice::offer(params, node),
+        "async.path" => async_wire::path(params, node),
+        "async.send" => async_wire::send(params, node),
         "event.next" => {
             Query::read(params)?;
             node()?.hook.events.next(params)
@@ -411,6 +416,8 @@ fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
     let total = params.maybe("total_msat", Params::number)?;
     let amounts = parts(params, amount)?;
     let misbehaviour = misbehaviour(params, "keysend.send")?;
+    let hold = params.maybe("hold", Params::bool)?.unwrap_or(false);
+    let early = params.maybe("release_early", Params::bool)?;
     let node = node()?;
     let preimage = preimage.unwrap_or_else(|| node.hook.draw());
     let hash = keys::sha256(&[&preimage]);
@@ -446,6 +453,9 @@ fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
         .sending(&plan)
         .map_err(|v| OpError::rejected(v.message).with_rule(v.rule))?;
     lock(&node.used).insert(preimage);
+    if hold {
+        lock(&node.hook.wire).ask(plan.hash(), early.unwrap_or(false));
+    }
     start(&node, &plan)
 }
 
