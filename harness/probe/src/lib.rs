@@ -20,6 +20,8 @@
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read.
 //!
+//! Operations `raw.*` need no channel: see [`raw`].
+//!
 //! `options` of `node.start`: `announce` (bool) and `forwards` (bool). With `forwards` it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
@@ -37,6 +39,7 @@ mod net;
 mod node;
 mod ops;
 mod payee;
+mod raw;
 mod relay;
 mod shot;
 mod transcript;
@@ -58,7 +61,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 30] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -80,6 +83,15 @@ pub const OPERATIONS: [&str; 21] = [
     "payment.cancel",
     "event.next",
     "event.list",
+    "raw.connect",
+    "raw.listen",
+    "raw.accepted",
+    "raw.send",
+    "raw.onion_message",
+    "raw.next",
+    "raw.ping",
+    "raw.closed",
+    "raw.close",
 ];
 
 /// Options of `node.start`.
@@ -124,6 +136,11 @@ impl ConcurrentHandler for Probe {
                 | "channel.open"
                 | "payment.wait"
                 | "event.next"
+                | "raw.connect"
+                | "raw.accepted"
+                | "raw.next"
+                | "raw.ping"
+                | "raw.closed"
         )
     }
 
@@ -132,6 +149,7 @@ impl ConcurrentHandler for Probe {
         answer(match op {
             "node.start" => self.start(params),
             "node.stop" => self.stop(),
+            _ if op.starts_with("raw.") => raw::call(op, params, || self.node()),
             _ => ops::call(op, params, || self.node()),
         })
     }

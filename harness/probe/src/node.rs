@@ -5,6 +5,7 @@ use crate::env::{Env, NoRoutes, lock};
 use crate::hook::{Hook, now};
 use crate::net::{self, Descriptor};
 use crate::payee::Held;
+use crate::raw::Raw;
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::shot::{Forward, Shot};
 use crate::transcript::Transcript;
@@ -142,6 +143,8 @@ pub struct Node {
     pub peers: Arc<Peers>,
     /// What is between the two.
     pub hook: Arc<Hook>,
+    /// Connections without LDK.
+    pub raw: Arc<Raw>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -255,6 +258,7 @@ impl Node {
             cm,
             monitor,
             peers,
+            raw: Arc::new(Raw::new(hook.clone())),
             hook,
             graph,
             listen: config.listen,
@@ -295,6 +299,7 @@ impl Node {
             let _ = looping.join();
         }
         self.peers.disconnect_all_peers();
+        self.raw.close();
     }
 
     fn run(&self) {
