@@ -24,7 +24,7 @@
 //!   be read.
 //!
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`async_wire`] and
-//!   [`static_invoice`].
+//!   [`static_invoice`]. Operations `raw.*` need no channel: see [`raw`].
 //!
 //! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
 //! dialect as trampoline and as recipient, [`pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
@@ -50,6 +50,7 @@ mod ops;
 mod payee;
 mod pr836;
 mod proofs;
+mod raw;
 mod relay;
 mod shot;
 mod static_invoice;
@@ -73,7 +74,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 25] = [
+pub const OPERATIONS: [&str; 34] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -99,6 +100,15 @@ pub const OPERATIONS: [&str; 25] = [
     "async.offer",
     "async.path",
     "async.send",
+    "raw.connect",
+    "raw.listen",
+    "raw.accepted",
+    "raw.send",
+    "raw.onion_message",
+    "raw.next",
+    "raw.ping",
+    "raw.closed",
+    "raw.close",
 ];
 
 /// Options of `node.start`.
@@ -147,6 +157,11 @@ impl ConcurrentHandler for Probe {
                 | "channel.open"
                 | "payment.wait"
                 | "event.next"
+                | "raw.connect"
+                | "raw.accepted"
+                | "raw.next"
+                | "raw.ping"
+                | "raw.closed"
         )
     }
 
@@ -155,6 +170,7 @@ impl ConcurrentHandler for Probe {
         answer(match op {
             "node.start" => self.start(params),
             "node.stop" => self.stop(),
+            _ if op.starts_with("raw.") => raw::call(op, params, || self.node()),
             _ => ops::call(op, params, || self.node()),
         })
     }

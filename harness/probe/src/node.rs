@@ -7,6 +7,7 @@ use crate::hook::{Hook, now};
 use crate::net::{self, Descriptor};
 use crate::payee::Held;
 use crate::proofs::Proofs;
+use crate::raw::Raw;
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::shot::{Forward, Shot};
 use crate::transcript::Transcript;
@@ -146,6 +147,8 @@ pub struct Node {
     pub peers: Arc<Peers>,
     /// What is between the two.
     pub hook: Arc<Hook>,
+    /// Connections without LDK.
+    pub raw: Arc<Raw>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -261,6 +264,7 @@ impl Node {
             cm,
             monitor,
             peers,
+            raw: Arc::new(Raw::new(hook.clone())),
             hook,
             graph,
             listen: config.listen,
@@ -303,6 +307,7 @@ impl Node {
             let _ = looping.join();
         }
         self.peers.disconnect_all_peers();
+        self.raw.close();
     }
 
     fn run(&self) {

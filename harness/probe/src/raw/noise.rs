@@ -1,0 +1,433 @@
+//! BOLT 8: the handshake in three acts, and the framing of messages after it.
+
+use bitcoin::secp256k1::{PublicKey, SecretKey};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use lnconform_drafts::keys;
+
+/// Bytes of the first act.
+pub const ACT_ONE: usize = 50;
+/// Bytes of the second act.
+pub const ACT_TWO: usize = 50;
+/// Bytes of the third act.
+pub const ACT_THREE: usize = 66;
+/// Bytes of an encrypted length.
+pub const HEADER: usize = 2 + TAG;
+/// Bytes of an authenticator.
+pub const TAG: usize = 16;
+
+/// Uses of a key after which it is replaced.
+const ROTATION: u64 = 1000;
+
+/// Why a handshake or a message is not one of this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoiseError {
+    /// The act has another version.
+    #[error("the peer's act has handshake version {0}, and only 0 is known")]
+    Version(u8),
+    /// Its key is none.
+    #[error("the peer's act has a key that is no point of the curve")]
+    Key,
+    /// It was made with other keys, or changed on its way.
+    #[error("what the peer has sent does not decrypt: it uses other keys, or was changed")]
+    Tag,
+    /// It is longer than its length can say.
+    #[error("a message has 65535 bytes at most")]
+    Length,
+}
+
+fn nonce(number: u64) -> Nonce {
+    // 32 bits of zeros, then the number, little-endian.
+    let mut bytes = [0; 12];
+    bytes[4..].copy_from_slice(&number.to_le_bytes());
+    Nonce::from(bytes)
+}
+
+fn encrypt(key: &[u8; 32], number: u64, associated: &[u8], plain: &[u8]) -> Vec<u8> {
+    let payload = Payload {
+        msg: plain,
+        aad: associated,
+    };
+    // It fails for 256 GiB and more only.
+    ChaCha20Poly1305::new(&(*key).into())
+        .encrypt(&nonce(number), payload)
+        .unwrap_or_default()
+}
+
+fn decrypt(
+    key: &[u8; 32],
+    number: u64,
+    associated: &[u8],
+    cipher: &[u8],
+) -> Result<Vec<u8>, NoiseError> {
+    let payload = Payload {
+        msg: cipher,
+        aad: associated,
+    };
+    ChaCha20Poly1305::new(&(*key).into())
+        .decrypt(&nonce(number), payload)
+        .map_err(|_| NoiseError::Tag)
+}
+
+/// HKDF with two outputs of 32 bytes.
+fn hkdf(salt: &[u8; 32], material: &[u8]) -> ([u8; 32], [u8; 32]) {
+    let extracted = keys::hmac(salt, &[material]);
+    let first = keys::hmac(&extracted, &[&[1]]);
+    let second = keys::hmac(&extracted, &[&first, &[2]]);
+    (first, second)
+}
+
+/// What both ends know of the handshake so far.
+struct Symmetric {
+    hash: [u8; 32],
+    chaining: [u8; 32],
+}
+
+impl Symmetric {
+    fn new(responder: &PublicKey) -> Self {
+        let name = keys::sha256(&[b"Noise_XK_secp256k1_ChaChaPoly_SHA256"]);
+        let hash = keys::sha256(&[&name, b"lightning"]);
+        Self {
+            hash: keys::sha256(&[&hash, &responder.serialize()]),
+            chaining: name,
+        }
+    }
+
+    fn mix_hash(&mut self, data: &[u8]) {
+        self.hash = keys::sha256(&[&self.hash, data]);
+    }
+
+    /// The key that follows from one more shared secret.
+    fn mix_key(&mut self, point: &PublicKey, secret: &SecretKey) -> [u8; 32] {
+        let (chaining, key) = hkdf(&self.chaining, &keys::ecdh(point, secret));
+        self.chaining = chaining;
+        key
+    }
+
+    fn seal(&mut self, key: &[u8; 32], number: u64, plain: &[u8]) -> Vec<u8> {
+        let cipher = encrypt(key, number, &self.hash, plain);
+        self.mix_hash(&cipher);
+        cipher
+    }
+
+    fn open(&mut self, key: &[u8; 32], number: u64, cipher: &[u8]) -> Result<Vec<u8>, NoiseError> {
+        let plain = decrypt(key, number, &self.hash, cipher)?;
+        self.mix_hash(cipher);
+        Ok(plain)
+    }
+
+    /// The keys of the session: the initiator's for sending first.
+    fn split(&self) -> (Key, Key) {
+        let (first, second) = hkdf(&self.chaining, &[]);
+        let key = |key| Key {
+            key,
+            chaining: self.chaining,
+            used: 0,
+        };
+        (key(first), key(second))
+    }
+}
+
+fn version(act: &[u8]) -> Result<(), NoiseError> {
+    match act.first() {
+        Some(0) => Ok(()),
+        other => Err(NoiseError::Version(other.copied().unwrap_or_default())),
+    }
+}
+
+fn point(bytes: &[u8]) -> Result<PublicKey, NoiseError> {
+    PublicKey::from_slice(bytes).map_err(|_| NoiseError::Key)
+}
+
+/// Version, key and tag: the first act, and the second.
+fn act(key: &PublicKey, tag: &[u8]) -> Vec<u8> {
+    [&[0][..], &key.serialize(), tag].concat()
+}
+
+/// The keys of a session: one for sending, one for what comes.
+pub struct Session {
+    /// For what is sent.
+    pub sealer: Sealer,
+    /// For what comes.
+    pub opener: Opener,
+}
+
+/// Who begins a handshake, after the first act.
+pub struct Initiator {
+    local: SecretKey,
+    ephemeral: SecretKey,
+    state: Symmetric,
+}
+
+impl Initiator {
+    /// The first act.
+    pub fn start(local: SecretKey, ephemeral: SecretKey, remote: &PublicKey) -> (Self, Vec<u8>) {
+        let mut state = Symmetric::new(remote);
+        let mine = keys::public(&ephemeral);
+        state.mix_hash(&mine.serialize());
+        let key = state.mix_key(remote, &ephemeral);
+        let tag = state.seal(&key, 0, &[]);
+        let begun = Self {
+            local,
+            ephemeral,
+            state,
+        };
+        (begun, act(&mine, &tag))
+    }
+
+    /// The third act, as answer to the second.
+    ///
+    /// # Errors
+    /// [`NoiseError`]: it is no answer of that peer.
+    pub fn finish(mut self, act_two: &[u8; ACT_TWO]) -> Result<(Vec<u8>, Session), NoiseError> {
+        version(act_two)?;
+        let theirs = point(&act_two[1..34])?;
+        self.state.mix_hash(&act_two[1..34]);
+        let key = self.state.mix_key(&theirs, &self.ephemeral);
+        self.state.open(&key, 0, &act_two[34..])?;
+        let me = keys::public(&self.local).serialize();
+        let sealed = self.state.seal(&key, 1, &me);
+        let key = self.state.mix_key(&theirs, &self.local);
+        let tag = self.state.seal(&key, 0, &[]);
+        let (send, receive) = self.state.split();
+        let session = Session {
+            sealer: Sealer(send),
+            opener: Opener(receive),
+        };
+        Ok(([&[0][..], &sealed, &tag].concat(), session))
+    }
+}
+
+/// Who answers a handshake, after the second act.
+pub struct Responder {
+    ephemeral: SecretKey,
+    key: [u8; 32],
+    state: Symmetric,
+}
+
+impl Responder {
+    /// The second act, as answer to the first.
+    ///
+    /// # Errors
+    /// [`NoiseError`]: it is not for `local`.
+    pub fn answer(
+        local: &SecretKey,
+        ephemeral: SecretKey,
+        act_one: &[u8; ACT_ONE],
+    ) -> Result<(Self, Vec<u8>), NoiseError> {
+        version(act_one)?;
+        let theirs = point(&act_one[1..34])?;
+        let mut state = Symmetric::new(&keys::public(local));
+        state.mix_hash(&act_one[1..34]);
+        let key = state.mix_key(&theirs, local);
+        state.open(&key, 0, &act_one[34..])?;
+        let mine = keys::public(&ephemeral);
+        state.mix_hash(&mine.serialize());
+        let key = state.mix_key(&theirs, &ephemeral);
+        let tag = state.seal(&key, 0, &[]);
+        let answered = Self {
+            ephemeral,
+            key,
+            state,
+        };
+        Ok((answered, act(&mine, &tag)))
+    }
+
+    /// Who the third act is from, and the keys of the session.
+    ///
+    /// # Errors
+    /// [`NoiseError`]: it does not go with the first.
+    pub fn finish(
+        mut self,
+        act_three: &[u8; ACT_THREE],
+    ) -> Result<(PublicKey, Session), NoiseError> {
+        version(act_three)?;
+        let theirs = point(&self.state.open(&self.key, 1, &act_three[1..50])?)?;
+        let key = self.state.mix_key(&theirs, &self.ephemeral);
+        self.state.open(&key, 0, &act_three[50..])?;
+        let (receive, send) = self.state.split();
+        let session = Session {
+            sealer: Sealer(send),
+            opener: Opener(receive),
+        };
+        Ok((theirs, session))
+    }
+}
+
+/// A key with the number of its uses.
+struct Key {
+    key: [u8; 32],
+    chaining: [u8; 32],
+    used: u64,
+}
+
+impl Key {
+    /// The key and the number for the next use.
+    fn next(&mut self) -> ([u8; 32], u64) {
+        if self.used == ROTATION {
+            (self.chaining, self.key) = hkdf(&self.chaining, &self.key);
+            self.used = 0;
+        }
+        self.used += 1;
+        (self.key, self.used - 1)
+    }
+}
+
+/// Encrypts what is sent.
+pub struct Sealer(Key);
+
+impl Sealer {
+    /// A message as it goes out.
+    ///
+    /// # Errors
+    /// [`NoiseError::Length`].
+    pub fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, NoiseError> {
+        let length = u16::try_from(message.len()).map_err(|_| NoiseError::Length)?;
+        let (key, number) = self.0.next();
+        let mut out = encrypt(&key, number, &[], &length.to_be_bytes());
+        let (key, number) = self.0.next();
+        out.extend(encrypt(&key, number, &[], message));
+        Ok(out)
+    }
+}
+
+/// Decrypts what comes.
+pub struct Opener(Key);
+
+impl Opener {
+    /// Bytes of the message behind this header, its tag not counted.
+    ///
+    /// # Errors
+    /// [`NoiseError::Tag`].
+    pub fn length(&mut self, header: &[u8; HEADER]) -> Result<usize, NoiseError> {
+        let (key, number) = self.0.next();
+        let plain = decrypt(&key, number, &[], header)?;
+        let bytes = plain.try_into().map_err(|_| NoiseError::Tag)?;
+        Ok(usize::from(u16::from_be_bytes(bytes)))
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// [`NoiseError::Tag`].
+    pub fn message(&mut self, cipher: &[u8]) -> Result<Vec<u8>, NoiseError> {
+        let (key, number) = self.0.next();
+        decrypt(&key, number, &[], cipher)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub fn secret(byte: u8) -> SecretKey {
+        SecretKey::from_slice(&[byte; 32]).unwrap()
+    }
+
+    /// Both ends of a session between keys 1 and 3.
+    fn sessions() -> (Session, Session) {
+        let remote = keys::public(&secret(3));
+        let (initiator, one) = Initiator::start(secret(1), secret(2), &remote);
+        let one = one.try_into().unwrap();
+        let (responder, two) = Responder::answer(&secret(3), secret(4), &one).unwrap();
+        let (three, a) = initiator.finish(&two.try_into().unwrap()).unwrap();
+        let (who, b) = responder.finish(&three.try_into().unwrap()).unwrap();
+        assert_eq!(who, keys::public(&secret(1)));
+        (a, b)
+    }
+
+    fn opened(opener: &mut Opener, sent: &[u8]) -> Result<Vec<u8>, NoiseError> {
+        let length = opener.length(sent[..HEADER].try_into().unwrap())?;
+        assert_eq!(sent.len(), HEADER + length + TAG);
+        opener.message(&sent[HEADER..])
+    }
+
+    #[test]
+    fn both_ends_understand_another_beyond_the_rotation() {
+        let (mut a, mut b) = sessions();
+        let mut firsts = std::collections::HashSet::new();
+        // Two uses a message: the keys are replaced three times.
+        for number in 0..1700_u32 {
+            let message = number.to_be_bytes();
+            let sent = a.sealer.seal(&message).unwrap();
+            assert!(firsts.insert(sent.clone()), "a key stream is used twice");
+            assert_eq!(opened(&mut b.opener, &sent).unwrap(), message);
+        }
+        let sent = b.sealer.seal(b"and back").unwrap();
+        assert_eq!(opened(&mut a.opener, &sent).unwrap(), b"and back");
+    }
+
+    #[test]
+    fn each_act_is_refused_for_its_version_its_key_and_its_tag() {
+        let remote = keys::public(&secret(3));
+        let (_, good) = Initiator::start(secret(1), secret(2), &remote);
+        let answer = |change: fn(&mut [u8])| {
+            let mut act: [u8; ACT_ONE] = good.clone().try_into().unwrap();
+            change(&mut act);
+            Responder::answer(&secret(3), secret(4), &act)
+                .map(drop)
+                .err()
+        };
+        assert_eq!(answer(|_| {}), None);
+        assert_eq!(answer(|act| act[0] = 1), Some(NoiseError::Version(1)));
+        assert_eq!(answer(|act| act[1] = 4), Some(NoiseError::Key));
+        assert_eq!(answer(|act| act[49] ^= 1), Some(NoiseError::Tag));
+
+        let (_, two) =
+            Responder::answer(&secret(3), secret(4), &good.clone().try_into().unwrap()).unwrap();
+        let finish = |change: fn(&mut [u8])| {
+            let (initiator, _) = Initiator::start(secret(1), secret(2), &remote);
+            let mut act: [u8; ACT_TWO] = two.clone().try_into().unwrap();
+            change(&mut act);
+            initiator.finish(&act).map(drop).err()
+        };
+        assert_eq!(finish(|_| {}), None);
+        assert_eq!(finish(|act| act[0] = 1), Some(NoiseError::Version(1)));
+        assert_eq!(finish(|act| act[1] = 4), Some(NoiseError::Key));
+        assert_eq!(finish(|act| act[49] ^= 1), Some(NoiseError::Tag));
+
+        let third = |change: fn(&mut [u8])| {
+            let (initiator, one) = Initiator::start(secret(1), secret(2), &remote);
+            let (responder, two) =
+                Responder::answer(&secret(3), secret(4), &one.try_into().unwrap()).unwrap();
+            let (three, _) = initiator.finish(&two.try_into().unwrap()).unwrap();
+            let mut act: [u8; ACT_THREE] = three.try_into().unwrap();
+            change(&mut act);
+            responder.finish(&act).map(drop).err()
+        };
+        assert_eq!(third(|_| {}), None);
+        assert_eq!(third(|act| act[0] = 1), Some(NoiseError::Version(1)));
+        assert_eq!(third(|act| act[1] ^= 1), Some(NoiseError::Tag));
+        assert_eq!(third(|act| act[65] ^= 1), Some(NoiseError::Tag));
+    }
+
+    #[test]
+    fn another_key_is_not_answered() {
+        let (_, one) = Initiator::start(secret(1), secret(2), &keys::public(&secret(3)));
+        let one = one.try_into().unwrap();
+        let answered = Responder::answer(&secret(5), secret(4), &one);
+        assert_eq!(answered.map(drop).err(), Some(NoiseError::Tag));
+    }
+
+    #[test]
+    fn the_longest_message_fits_and_no_longer_one() {
+        let (mut a, mut b) = sessions();
+        let sent = a.sealer.seal(&[7; 65_535]).unwrap();
+        assert_eq!(opened(&mut b.opener, &sent).unwrap(), [7; 65_535]);
+        assert_eq!(a.sealer.seal(&[7; 65_536]), Err(NoiseError::Length));
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_is_noticed(message in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>()) {
+            let (mut a, mut b) = sessions();
+            let mut sent = a.sealer.seal(&message).unwrap();
+            let at = at.index(sent.len());
+            sent[at] ^= 1;
+            let header = sent[..HEADER].try_into().unwrap();
+            let read = b.opener.length(header).and_then(|_| b.opener.message(&sent[HEADER..]));
+            prop_assert_eq!(read, Err(NoiseError::Tag));
+        }
+    }
+}
