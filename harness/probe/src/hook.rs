@@ -332,11 +332,12 @@ impl Hook {
             return add.clone();
         }
         let height = self.height();
+        let own = crate::bolt12::unblinded(&self.secret, &peeled.payload);
         let htlc = Arrived {
             hash: add.payment_hash.0,
             amount_msat: add.amount_msat,
             cltv_expiry: add.cltv_expiry,
-            payload: &peeled.payload,
+            payload: own.as_deref().unwrap_or(&peeled.payload),
             height,
             now: now(),
         };

@@ -20,6 +20,8 @@
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read.
 //!
+//! Onion messages are of [`messages`], and BOLT 12 on them, with its operations and events, of [`offers`].
+//!
 //! `options` of `node.start`: `announce` (bool) and `forwards` (bool). With `forwards` it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
@@ -28,13 +30,16 @@
 //! stopped does not start again with its channels.
 
 mod amp_payee;
+mod bolt12;
 mod book;
 mod chain;
 mod env;
 mod hook;
+mod messages;
 mod misbehave;
 mod net;
 mod node;
+mod offers;
 mod ops;
 mod payee;
 mod relay;
@@ -58,7 +63,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 24] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -75,6 +80,9 @@ pub const OPERATIONS: [&str; 21] = [
     "invoice.pay",
     "keysend.send",
     "amp.send",
+    "offer.create",
+    "offer.request",
+    "offer.pay",
     "payment.wait",
     "payment.settle",
     "payment.cancel",
@@ -122,6 +130,7 @@ impl ConcurrentHandler for Probe {
                 | "peer.connect"
                 | "peer.disconnect"
                 | "channel.open"
+                | "offer.pay"
                 | "payment.wait"
                 | "event.next"
         )

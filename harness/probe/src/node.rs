@@ -3,7 +3,9 @@
 use crate::chain::{Bitcoind, ChainError, Wallet};
 use crate::env::{Env, NoRoutes, lock};
 use crate::hook::{Hook, now};
+use crate::messages::Messages;
 use crate::net::{self, Descriptor};
+use crate::offers::Offers;
 use crate::payee::Held;
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::shot::{Forward, Shot};
@@ -70,7 +72,7 @@ pub type Peers = PeerManager<
     Descriptor,
     Arc<Hook>,
     Arc<Gossip>,
-    IgnoringMessageHandler,
+    Arc<Messages>,
     Arc<Env>,
     IgnoringMessageHandler,
     Arc<KeysManager>,
@@ -142,6 +144,10 @@ pub struct Node {
     pub peers: Arc<Peers>,
     /// What is between the two.
     pub hook: Arc<Hook>,
+    /// Its onion messages.
+    pub messages: Arc<Messages>,
+    /// What it offers and asks for.
+    pub offers: Arc<Offers>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -233,10 +239,12 @@ impl Node {
         ));
         let graph = Arc::new(Graph::new(Network::Regtest, env.clone()));
         let gossip = Arc::new(Gossip::new(graph.clone(), None, env.clone()));
+        let messages = Arc::new(Messages::new(hook.clone(), graph.clone()));
+        let offers = Offers::listening(hook.clone(), &messages);
         let handlers = MessageHandler {
             chan_handler: hook.clone(),
             route_handler: gossip,
-            onion_message_handler: IgnoringMessageHandler {},
+            onion_message_handler: messages.clone(),
             custom_message_handler: IgnoringMessageHandler {},
             send_only_message_handler: IgnoringMessageHandler {},
         };
@@ -256,6 +264,8 @@ impl Node {
             monitor,
             peers,
             hook,
+            messages,
+            offers,
             graph,
             listen: config.listen,
             bitcoind,

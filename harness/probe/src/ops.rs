@@ -50,6 +50,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "invoice.pay" => pay_invoice(params, node),
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
+        "offer.create" | "offer.request" | "offer.pay" => crate::offers::call(op, params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
