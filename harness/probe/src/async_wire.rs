@@ -15,6 +15,7 @@
 
 use crate::env::lock;
 use crate::hook::Hook;
+use crate::messages::Messages;
 use crate::node::Node;
 use crate::static_invoice::Offered;
 use crate::transcript::Direction;
@@ -396,7 +397,27 @@ impl Hook {
         self.events.push("onion-message", None, (), fields);
     }
 
-    fn message_came(&self, msg: &msgs::OnionMessage) -> Result<(), Error> {
+    /// Whether a message ends here, and is of async payments: by its type, or by the path that it came over.
+    fn is_async(&self, msg: &msgs::OnionMessage) -> bool {
+        let Ok(peeled) = self.peel_message(msg) else {
+            return false;
+        };
+        match peeled.next {
+            Some((NextNode::Id(id), next)) if id == keys::public(&self.secret).serialize() => {
+                message_to_ldk(&next).is_some_and(|next| self.is_async(&next))
+            }
+            Some(_) => false,
+            None => {
+                let of_type = peeled
+                    .payload
+                    .is_some_and(|payload| KNOWN.contains(&payload.kind));
+                let marked = |id| lock(&self.wire).find(&id).is_some();
+                of_type || peeled.data.path_id.is_some_and(marked)
+            }
+        }
+    }
+
+    fn peel_message(&self, msg: &msgs::OnionMessage) -> Result<onion_message::Peeled, Error> {
         let rules = Rules::all();
         let bytes = [&onion_message::TYPE.to_be_bytes()[..], &msg.encode()].concat();
         let message = onion_message::Message::decode(&rules, &bytes)?;
@@ -418,7 +439,17 @@ impl Hook {
             channels: Some(&channels),
             ..Context::default()
         };
-        let peeled = onion_message::peel(&rules, &self.secret, &message, &context)?;
+        Ok(onion_message::peel(
+            &rules,
+            &self.secret,
+            &message,
+            &context,
+        )?)
+    }
+
+    fn message_came(&self, msg: &msgs::OnionMessage) -> Result<(), Error> {
+        let rules = Rules::all();
+        let peeled = self.peel_message(msg)?;
         let own = |id: &[u8; 33]| *id == keys::public(&self.secret).serialize();
         match peeled.next {
             Some((NextNode::Id(id), next)) if own(&id) => {
@@ -427,10 +458,8 @@ impl Hook {
                 }
                 return Err(Error::Key);
             }
-            Some((NextNode::Id(id), next)) => {
-                return self.queue(point(&id)?, &next);
-            }
-            Some((NextNode::Channel(_), _)) => return Err(Error::Channel),
+            // For somebody else: `is_async` lets none of these come here.
+            Some(_) => return Err(Error::Channel),
             None => {}
         }
         let Some(payload) = &peeled.payload else {
@@ -524,16 +553,26 @@ impl Hook {
     }
 }
 
-/// The handler of onion messages.
-pub struct Onions(pub Arc<Hook>);
+/// The handler of onion messages: those of async payments are the hook's, all others go to [`Messages`].
+pub struct Onions {
+    hook: Arc<Hook>,
+    others: Arc<Messages>,
+}
+
+impl Onions {
+    /// A handler that hands what is not of async payments to `others`.
+    pub fn new(hook: Arc<Hook>, others: Arc<Messages>) -> Self {
+        Self { hook, others }
+    }
+}
 
 impl BaseMessageHandler for Onions {
     fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
-        Vec::new()
+        self.others.get_and_clear_pending_msg_events()
     }
 
     fn peer_disconnected(&self, peer: PublicKey) {
-        let mut state = lock(&self.0.wire);
+        let mut state = lock(&self.hook.wire);
         state.out.remove(&peer);
         state.delays.remove(&peer);
         // LDK says again what was not said.
@@ -542,32 +581,33 @@ impl BaseMessageHandler for Onions {
             | MessageSendEvent::UpdateHTLCs { node_id, .. } => *node_id != peer,
             _ => true,
         });
+        drop(state);
+        self.others.peer_disconnected(peer);
     }
 
     fn provided_node_features(&self) -> NodeFeatures {
-        let mut features = NodeFeatures::empty();
-        features.set_onion_messages_optional();
-        features
+        self.others.provided_node_features()
     }
 
-    fn provided_init_features(&self, _peer: PublicKey) -> InitFeatures {
-        let mut features = InitFeatures::empty();
-        features.set_onion_messages_optional();
-        features
+    fn provided_init_features(&self, peer: PublicKey) -> InitFeatures {
+        self.others.provided_init_features(peer)
     }
 
-    fn peer_connected(&self, _: PublicKey, _: &msgs::Init, _: bool) -> Result<(), ()> {
-        Ok(())
+    fn peer_connected(&self, peer: PublicKey, init: &msgs::Init, inbound: bool) -> Result<(), ()> {
+        self.others.peer_connected(peer, init, inbound)
     }
 }
 
 impl OnionMessageHandler for Onions {
     fn handle_onion_message(&self, peer: PublicKey, msg: &msgs::OnionMessage) {
+        if !self.hook.is_async(msg) {
+            return self.others.handle_onion_message(peer, msg);
+        }
         let bytes = json!({"bytes": hex(msg.encode())});
-        self.0
-            .transcript
+        let hook = &self.hook;
+        hook.transcript
             .note(Direction::In, peer, "onion_message", bytes);
-        if let Err(e) = self.0.message_came(msg) {
+        if let Err(e) = hook.message_came(msg) {
             let rule = match &e {
                 Error::Rule(violation) => Some(violation.rule),
                 _ => None,
@@ -576,16 +616,19 @@ impl OnionMessageHandler for Onions {
                 .maybe("rule", rule)
                 .with("message", e.to_string())
                 .done();
-            self.0
-                .events
-                .push("onion-message-refused", None, (), fields);
+            hook.events.push("onion-message-refused", None, (), fields);
         }
     }
 
     fn next_onion_message_for_peer(&self, peer: PublicKey) -> Option<msgs::OnionMessage> {
-        let message = lock(&self.0.wire).out.get_mut(&peer)?.pop_front()?;
+        let mut state = lock(&self.hook.wire);
+        let Some(message) = state.out.get_mut(&peer).and_then(VecDeque::pop_front) else {
+            drop(state);
+            return self.others.next_onion_message_for_peer(peer);
+        };
+        drop(state);
         let bytes = json!({"bytes": hex(message.encode())});
-        self.0
+        self.hook
             .transcript
             .note(Direction::Out, peer, "onion_message", bytes);
         Some(message)

@@ -344,11 +344,15 @@ impl Hook {
         }
         let of_static_invoice = self.of_static_invoice(&peeled.payload);
         let height = self.height();
+        let own = crate::bolt12::unblinded(&self.secret, &peeled.payload);
         let htlc = Arrived {
             hash: add.payment_hash.0,
             amount_msat: add.amount_msat,
             cltv_expiry: add.cltv_expiry,
-            payload: of_static_invoice.as_ref().unwrap_or(&peeled.payload),
+            payload: of_static_invoice
+                .as_deref()
+                .or(own.as_deref())
+                .unwrap_or(&peeled.payload),
             shared_secret: peeled.shared_secret,
             height,
             now: now(),

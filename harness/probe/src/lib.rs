@@ -24,7 +24,8 @@
 //!   be read.
 //!
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`async_wire`] and
-//!   [`static_invoice`]. Operations `raw.*` need no channel: see [`raw`].
+//!   [`static_invoice`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
+//!   and BOLT 12 on them, with its operations and events, of [`offers`].
 //!
 //! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
 //! dialect as trampoline and as recipient, [`pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
@@ -38,14 +39,17 @@
 
 mod amp_payee;
 mod async_wire;
+mod bolt12;
 mod book;
 mod chain;
 mod env;
 mod hook;
 mod lies;
+mod messages;
 mod misbehave;
 mod net;
 mod node;
+mod offers;
 mod ops;
 mod payee;
 mod pr836;
@@ -74,7 +78,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 34] = [
+pub const OPERATIONS: [&str; 37] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -92,6 +96,9 @@ pub const OPERATIONS: [&str; 34] = [
     "keysend.send",
     "amp.send",
     "receipt.send",
+    "offer.create",
+    "offer.request",
+    "offer.pay",
     "payment.wait",
     "payment.settle",
     "payment.cancel",
@@ -155,6 +162,7 @@ impl ConcurrentHandler for Probe {
                 | "peer.connect"
                 | "peer.disconnect"
                 | "channel.open"
+                | "offer.pay"
                 | "payment.wait"
                 | "event.next"
                 | "raw.connect"

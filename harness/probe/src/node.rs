@@ -4,7 +4,9 @@ use crate::async_wire::Onions;
 use crate::chain::{Bitcoind, ChainError, Wallet};
 use crate::env::{Env, NoRoutes, lock};
 use crate::hook::{Hook, now};
+use crate::messages::Messages;
 use crate::net::{self, Descriptor};
+use crate::offers::Offers;
 use crate::payee::Held;
 use crate::proofs::Proofs;
 use crate::raw::Raw;
@@ -149,6 +151,10 @@ pub struct Node {
     pub hook: Arc<Hook>,
     /// Connections without LDK.
     pub raw: Arc<Raw>,
+    /// Its onion messages.
+    pub messages: Arc<Messages>,
+    /// What it offers and asks for.
+    pub offers: Arc<Offers>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -242,10 +248,12 @@ impl Node {
         ));
         let graph = Arc::new(Graph::new(Network::Regtest, env.clone()));
         let gossip = Arc::new(Gossip::new(graph.clone(), None, env.clone()));
+        let messages = Arc::new(Messages::new(hook.clone(), graph.clone()));
+        let offers = Offers::listening(hook.clone(), &messages);
         let handlers = MessageHandler {
             chan_handler: hook.clone(),
             route_handler: gossip,
-            onion_message_handler: Arc::new(Onions(hook.clone())),
+            onion_message_handler: Arc::new(Onions::new(hook.clone(), messages.clone())),
             custom_message_handler: IgnoringMessageHandler {},
             send_only_message_handler: IgnoringMessageHandler {},
         };
@@ -266,6 +274,8 @@ impl Node {
             peers,
             raw: Arc::new(Raw::new(hook.clone())),
             hook,
+            messages,
+            offers,
             graph,
             listen: config.listen,
             bitcoind,

@@ -53,6 +53,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
         "receipt.send" => crate::proofs::send(params, node),
+        "offer.create" | "offer.request" | "offer.pay" => crate::offers::call(op, params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
