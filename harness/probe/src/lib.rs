@@ -18,7 +18,10 @@
 //! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
 //!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
-//!   be read.
+//!   be read. Without `code`, one that came along a blinded path is failed as the path's nodes have to;
+//! - `invoice.create` with `blinded` takes `via`, `fee_base_msat`, `htlc_minimum_msat` and `misbehave`, and
+//!   answers `paths`; `blinded_path.pay` (`path`, `payment_hash`, `amount_msat`, `misbehave`) pays along one
+//!   ([`blind`]).
 //!
 //! `options` of `node.start`: `announce` (bool) and `forwards` (bool). With `forwards` it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
@@ -28,6 +31,7 @@
 //! stopped does not start again with its channels.
 
 mod amp_payee;
+mod blind;
 mod book;
 mod chain;
 mod env;
@@ -58,7 +62,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 22] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -73,6 +77,7 @@ pub const OPERATIONS: [&str; 21] = [
     "graph.nodes",
     "invoice.create",
     "invoice.pay",
+    "blinded_path.pay",
     "keysend.send",
     "amp.send",
     "payment.wait",

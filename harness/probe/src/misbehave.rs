@@ -228,6 +228,7 @@ impl Plan {
                 records,
                 twist: self.twist,
                 session: session(),
+                tail: None,
             }
         };
         self.parts.iter().map(shot).collect()
@@ -338,12 +339,17 @@ mod tests {
         }
     }
 
+    /// What is done wrong with blinded paths is [`crate::blind`]'s.
+    fn here(operation: &str) -> bool {
+        !["blinded_path.pay", "invoice.create"].contains(&operation)
+    }
+
     #[test]
     fn the_honest_payee_notices_each_by_the_statement_that_the_list_names() {
         let list = misbehaviours::all().unwrap();
         assert!(!list.is_empty());
         for misbehaviour in &list {
-            for operation in &misbehaviour.operations {
+            for operation in misbehaviour.operations.iter().filter(|o| here(o)) {
                 let name = &misbehaviour.name;
                 let mut bad = plan(operation, parts(misbehaviour));
                 assert!(bad.misbehave(name), "{name} is in the list and not here");
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn without_it_the_same_payment_is_taken() {
         for misbehaviour in &misbehaviours::all().unwrap() {
-            for operation in &misbehaviour.operations {
+            for operation in misbehaviour.operations.iter().filter(|o| here(o)) {
                 let honest = plan(operation, parts(misbehaviour));
                 let taken = judged(&honest, &mut payee(operation, ""));
                 assert_eq!(taken, None, "{}", misbehaviour.name);

@@ -1,5 +1,6 @@
 //! The operations of a running node.
 
+use crate::blind;
 use crate::env::lock;
 use crate::hook::now;
 use crate::misbehave::Plan;
@@ -50,6 +51,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "invoice.pay" => pay_invoice(params, node),
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
+        blind::PAY => blind::pay(params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
@@ -72,7 +74,7 @@ fn deadline(params: Params<'_>, default_ms: u32) -> Result<Instant, OpError> {
     Ok(Instant::now() + Duration::from_millis(ms.unwrap_or(default_ms).into()))
 }
 
-fn public_key(params: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
+pub(crate) fn public_key(params: Params<'_>, name: &str) -> Result<PublicKey, OpError> {
     PublicKey::from_slice(&params.array::<33>(name)?)
         .map_err(|e| OpError::invalid(format!("param {name} is no public key: {e}")))
 }
@@ -309,6 +311,9 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>
             "the probe makes no AMP invoices yet".into(),
         ));
     }
+    if params.maybe("blinded", Params::bool)? == Some(true) {
+        return blind::create(params, node);
+    }
     let amount = params.maybe("amount_msat", Params::number)?;
     let description = params
         .maybe("description", Params::str)?
@@ -369,7 +374,7 @@ fn parts(params: Params<'_>, amount: u64) -> Result<Vec<u64>, OpError> {
 }
 
 /// The wrong that a step asks for, if it does.
-fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
+pub(crate) fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
     let Some(name) = params.maybe("misbehave", Params::str)? else {
         return Ok(None);
     };
@@ -566,6 +571,10 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
         failure.extend(amount.to_be_bytes());
         failure.extend(node.hook.height().to_be_bytes());
     }
-    lock(&node.hook.book).fail_with(&hash, &failure);
+    let mut book = lock(&node.hook.book);
+    if given.is_some() {
+        book.unmask(&hash);
+    }
+    book.fail_with(&hash, &failure);
     Ok(json!({"code": code}))
 }
