@@ -95,6 +95,7 @@ pub const NODE: &[&str] = &[
     "channel.list",
     "invoice.create",
     "invoice.pay",
+    "blinded_path.pay",
     "keysend.send",
     "amp.send",
     "offer.create",

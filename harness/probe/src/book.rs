@@ -311,6 +311,14 @@ impl Book {
         }
     }
 
+    /// Whatever is held for a hash shall be failed in the open, blinded path or not.
+    pub fn unmask(&mut self, hash: &[u8; 32]) {
+        let held = |i: &&mut Incoming| i.hash == *hash && !i.answered;
+        for incoming in self.incoming.values_mut().filter(held) {
+            incoming.malformed = None;
+        }
+    }
+
     /// An HTLC that has come is answered; what is known of it.
     pub fn answer(&mut self, htlc: &Htlc) -> Option<&Incoming> {
         let incoming = self.incoming.get_mut(htlc)?;
@@ -343,6 +351,7 @@ mod tests {
             records: Vec::new(),
             twist: None,
             session: SecretKey::from_slice(&[5; 32]).unwrap(),
+            tail: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! whatever has come; how the HTLC is answered is the probe's own affair. LDK settles and fails; the
 //! packet of a failure is replaced on its way out like the onion.
 
+use crate::blind::{self, Judged};
 use crate::book::{Answer, Book, Incoming};
 use crate::env::{Env, lock};
 use crate::node::Cm;
@@ -20,7 +21,7 @@ use lightning03::ln::types::ChannelId;
 use lightning03::types::features::{InitFeatures, NodeFeatures};
 use lightning03::types::payment::{PaymentHash, PaymentSecret};
 use lightning03::util::ser::{LengthReadable, Readable, Writeable};
-use lnconform_drafts::failure;
+use lnconform_drafts::failure::{self, code};
 use lnconform_drafts::keys;
 use lnconform_drafts::onion::{self, Context, Hop, PAYMENT_SIZE};
 use lnconform_drafts::payload::kind;
@@ -164,6 +165,7 @@ impl Hook {
             Ok(packet) => add.onion_routing_packet = packet,
             Err(e) => eprintln!("adapter: an onion cannot be put into LDK's form: {e}"),
         }
+        add.blinding_point = packed.path_key;
         let payload = packed.payload.clone();
         drop(book);
         self.note_add(Direction::Out, peer, add, Some(payload_value(&payload)));
@@ -337,27 +339,47 @@ impl Hook {
         };
         let seen = payload_value(&peeled.payload);
         self.note_add(Direction::In, peer, add, Some(seen));
-        if peeled.next.is_some() || add.blinding_point.is_some() {
-            // On the way the probe is LDK.
-            self.is_asked_to_hold(add);
-            return add.clone();
-        }
-        let of_static_invoice = self.of_static_invoice(&peeled.payload);
+        let hash = add.payment_hash.0;
+        // Payments along paths of BOLT 12 invoices of the probe's are taken as those to its node id.
+        let adapted = self.of_static_invoice(&peeled.payload).or_else(|| {
+            let known = lock(&self.payee).invoice(&hash).is_some();
+            known.then(|| crate::bolt12::unblinded(&self.secret, &peeled.payload))?
+        });
         let height = self.height();
-        let own = crate::bolt12::unblinded(&self.secret, &peeled.payload);
         let htlc = Arrived {
-            hash: add.payment_hash.0,
+            hash,
             amount_msat: add.amount_msat,
             cltv_expiry: add.cltv_expiry,
-            payload: of_static_invoice
-                .as_deref()
-                .or(own.as_deref())
-                .unwrap_or(&peeled.payload),
+            payload: adapted.as_deref().unwrap_or(&peeled.payload),
             shared_secret: peeled.shared_secret,
             height,
             now: now(),
         };
-        let decision = lock(&self.payee).arrive(&htlc);
+        let (onion, last) = (keys::sha256(&[&packet]), peeled.next.is_none());
+        let mut payee = lock(&self.payee);
+        let judged = if adapted.is_some() {
+            Judged::Plain
+        } else {
+            blind::judge(
+                &mut payee,
+                &self.secret,
+                &htlc,
+                add.blinding_point,
+                last,
+                &onion,
+            )
+        };
+        let decision = match judged {
+            Judged::Decided(decision) => decision,
+            Judged::Plain if last => payee.arrive(&htlc),
+            // On the way the probe is LDK.
+            Judged::Plain | Judged::PassOn => {
+                drop(payee);
+                self.is_asked_to_hold(add);
+                return add.clone();
+            }
+        };
+        drop(payee);
         // What it is failed with if it is failed later on.
         let fallback = details(&htlc, None, "the payment was given up");
         let (failure, taken) = match decision {
@@ -383,8 +405,11 @@ impl Hook {
             hash: add.payment_hash.0,
             shared_secret: peeled.shared_secret,
             failure,
-            malformed: None,
-            onion: keys::sha256(&[&packet]),
+            // BOLT 2, removing an HTLC: so is every one failed that came with a path key.
+            malformed: add
+                .blinding_point
+                .map(|_| (onion, code::INVALID_ONION_BLINDING)),
+            onion,
             refused: taken.is_none(),
             answered: false,
         };
@@ -395,6 +420,7 @@ impl Hook {
             None => ([0; 32], add.amount_msat, add.amount_msat),
         };
         let mut handed = add.clone();
+        handed.blinding_point = None;
         if let Some(packet) = self.to_ourselves(add, &secret, amount_msat, total_msat) {
             handed.onion_routing_packet = packet;
         }

@@ -21,7 +21,10 @@
 //! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
 //!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
-//!   be read.
+//!   be read. Without `code`, one that came along a blinded path is failed as the path's nodes have to;
+//! - `invoice.create` with `blinded` takes `via`, `fee_base_msat`, `htlc_minimum_msat` and `misbehave`, and
+//!   answers `paths`; `blinded_path.pay` (`path`, `payment_hash`, `amount_msat`, `misbehave`) pays along one
+//!   ([`blind`]).
 //!
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`async_wire`] and
 //!   [`static_invoice`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
@@ -39,6 +42,7 @@
 
 mod amp_payee;
 mod async_wire;
+mod blind;
 mod bolt12;
 mod book;
 mod chain;
@@ -78,7 +82,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 37] = [
+pub const OPERATIONS: [&str; 38] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -93,6 +97,7 @@ pub const OPERATIONS: [&str; 37] = [
     "graph.nodes",
     "invoice.create",
     "invoice.pay",
+    "blinded_path.pay",
     "keysend.send",
     "amp.send",
     "receipt.send",

@@ -237,6 +237,7 @@ impl Plan {
                 records,
                 twist: self.twist,
                 session: session(),
+                tail: None,
             }
         };
         self.parts.iter().map(shot).collect()

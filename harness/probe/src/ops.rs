@@ -1,6 +1,7 @@
 //! The operations of a running node.
 
 use crate::async_wire;
+use crate::blind;
 use crate::env::lock;
 use crate::hook::now;
 use crate::misbehave::Plan;
@@ -54,6 +55,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "amp.send" => amp(params, node),
         "receipt.send" => crate::proofs::send(params, node),
         "offer.create" | "offer.request" | "offer.pay" => crate::offers::call(op, params, node),
+        blind::PAY => blind::pay(params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
@@ -315,6 +317,9 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>
         return Err(Fail::Unsupported(
             "the probe makes no AMP invoices yet".into(),
         ));
+    }
+    if params.maybe("blinded", Params::bool)? == Some(true) {
+        return blind::create(params, node);
     }
     let amount = params.maybe("amount_msat", Params::number)?;
     let description = params
@@ -598,6 +603,10 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
         failure.extend(amount.to_be_bytes());
         failure.extend(node.hook.height().to_be_bytes());
     }
-    lock(&node.hook.book).fail_with(&hash, &failure);
+    let mut book = lock(&node.hook.book);
+    if given.is_some() {
+        book.unmask(&hash);
+    }
+    book.fail_with(&hash, &failure);
     Ok(json!({"code": code}))
 }

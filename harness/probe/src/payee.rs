@@ -3,6 +3,7 @@
 //! No clock and no node: heights and times are given.
 
 use crate::amp_payee::AmpSets;
+use crate::blind::Paths;
 use crate::shot::KEYSEND;
 use lnconform_drafts::amp;
 use lnconform_drafts::bigsize;
@@ -22,7 +23,7 @@ const PREIMAGE: &str = "blip-0003/receiver/preimage";
 /// BOLT 4, failure messages: the secret that belongs to a hash.
 const PAYMENT_SECRET: &str = "bolt04/failure/payment-secret";
 /// BOLT 4, failure messages: a hash that was paid.
-const PAID: &str = "bolt04/failure/paid-unknown";
+pub(crate) const PAID: &str = "bolt04/failure/paid-unknown";
 /// BOLT 4, failure messages: an expiry too near.
 const CLTV_NEAR: &str = "bolt04/failure/cltv-near";
 /// BOLT 4, onion decryption: an onion that has been seen before.
@@ -134,13 +135,15 @@ impl Set {
 
 /// What the payee remembers.
 pub struct Payee {
-    rules: Rules,
+    pub(crate) rules: Rules,
     invoices: HashMap<[u8; 32], Invoice>,
     sets: HashMap<[u8; 32], Set>,
-    paid: HashSet<[u8; 32]>,
+    pub(crate) paid: HashSet<[u8; 32]>,
     /// Shared secrets of the onions that have come.
     seen: HashSet<[u8; 32]>,
     amp: AmpSets,
+    /// Blinded paths that lead here.
+    pub(crate) paths: Paths,
     /// It is a trampoline too.
     pub trampoline: bool,
     /// It speaks the trampoline dialect of pull request 836.
@@ -171,6 +174,7 @@ impl Default for Payee {
             paid: HashSet::new(),
             seen: HashSet::new(),
             amp: AmpSets::default(),
+            paths: Paths::default(),
             trampoline: false,
             pr836: false,
         }
@@ -357,7 +361,7 @@ impl Payee {
         self.add(htlc, &payload, &expected, preimage)
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         htlc: &Arrived<'_>,
         payload: &Payload,
@@ -438,7 +442,7 @@ pub fn details(htlc: &Arrived<'_>, rule: Option<&'static str>, message: &str) ->
 }
 
 /// A payload that its rules refuse, with the data that the code calls for.
-fn unreadable(htlc: &Arrived<'_>, e: payload::Error) -> Refusal {
+pub(crate) fn unreadable(htlc: &Arrived<'_>, e: payload::Error) -> Refusal {
     let refused = match e {
         payload::Error::Refused(refused) => refused,
         payload::Error::Key(e) => {

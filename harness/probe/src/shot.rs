@@ -1,5 +1,6 @@
 //! One outgoing HTLC: what it says and what its onion says, which need not agree.
 
+use crate::blind::Tail;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lnconform_drafts::failure;
 use lnconform_drafts::onion::{self, Hop, PAYMENT_SIZE};
@@ -70,6 +71,8 @@ pub struct Shot {
     pub twist: Option<Twist>,
     /// Key that the onion is made with.
     pub session: SecretKey,
+    /// What lies inside a blinded path; then the recipient is the first node of it.
+    pub tail: Option<Tail>,
 }
 
 /// An onion for a shot.
@@ -81,6 +84,8 @@ pub struct Packed {
     pub secrets: Vec<[u8; 32]>,
     /// The recipient's payload, without its length.
     pub payload: Vec<u8>,
+    /// The path key that goes into the message.
+    pub path_key: Option<PublicKey>,
 }
 
 impl Shot {
@@ -121,20 +126,17 @@ impl Shot {
                 framed: onion::frame(&payload),
             });
         }
-        let mut records = vec![
-            Record::new(kind::AMOUNT, truncated(self.amount_msat)),
-            Record::new(
-                kind::CLTV,
-                truncated(cltv.saturating_add(self.cltv_above).into()),
-            ),
-        ];
-        records.extend(self.records.iter().cloned());
-        records.sort_by_key(|record| record.kind);
-        let payload = self.twisted(records);
-        hops.push(Hop {
-            pubkey: self.to,
-            framed: onion::frame(&payload),
-        });
+        let payload = match &self.tail {
+            Some(tail) => tail.push(&mut hops, cltv),
+            None => {
+                let payload = self.last(cltv);
+                hops.push(Hop {
+                    pubkey: self.to,
+                    framed: onion::frame(&payload),
+                });
+                payload
+            }
+        };
         let rules = Rules::all();
         let built = onion::build(&rules, &self.session, &self.hash, &hops, PAYMENT_SIZE)?;
         let mut packet = built.packet;
@@ -152,7 +154,22 @@ impl Shot {
             packet,
             secrets: built.shared_secrets,
             payload,
+            path_key: self.tail.as_ref().and_then(|tail| tail.message_key),
         })
+    }
+
+    /// The recipient's payload, for an HTLC that expires at `cltv`.
+    fn last(&self, cltv: u32) -> Vec<u8> {
+        let mut records = vec![
+            Record::new(kind::AMOUNT, truncated(self.amount_msat)),
+            Record::new(
+                kind::CLTV,
+                truncated(cltv.saturating_add(self.cltv_above).into()),
+            ),
+        ];
+        records.extend(self.records.iter().cloned());
+        records.sort_by_key(|record| record.kind);
+        self.twisted(records)
     }
 
     fn twisted(&self, mut records: Vec<Record>) -> Vec<u8> {
@@ -244,6 +261,7 @@ mod tests {
             records: vec![Record::new(KEYSEND, [3; 32]), Record::new(65_537, [4])],
             twist: None,
             session: secret(5),
+            tail: None,
         }
     }
 

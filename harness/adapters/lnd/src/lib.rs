@@ -5,7 +5,8 @@
 //! program that links LND's packages.
 //!
 //! Beyond the protocol's page there are `invoice.lookup`, `peer.list`, `graph.nodes` and
-//! `htlc.intercept`; `docs/adapter.md` has their fields. `options` of `node.start`: `announce`
+//! `htlc.intercept`; `docs/adapter.md` has their fields. `invoice.create` with `blinded` answers the `paths`
+//! in the invoice too. `options` of `node.start`: `announce`
 //! (bool; by default whether the node listens), `forwards` (false: it refuses to forward), `keysend`
 //! and `amp` (bool; whether it takes spontaneous payments, by default both), `keysend_hold`
 //! (seconds for which every keysend is held), `onion_relay_all` (bool; whether onion messages of peers
@@ -20,6 +21,7 @@
 //!   payment is not over before;
 //! - a payment by routes that the caller chose has no retries.
 
+mod blinded;
 mod codes;
 mod forward;
 mod http;

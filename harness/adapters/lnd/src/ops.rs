@@ -1,5 +1,6 @@
 //! The operations of a running node.
 
+use crate::blinded;
 use crate::http::CallError;
 use crate::intercept::{Action, Interceptor, Rules};
 use crate::lnd::{CALL, LOOK_EVERY};
@@ -78,7 +79,7 @@ fn key(params: Params<'_>, name: &str) -> Result<String, OpError> {
 }
 
 /// Waits for `look` to answer something, and says what it saw last when it does not.
-fn until<T>(
+pub(crate) fn until<T>(
     running: &Running,
     deadline: Instant,
     what: &str,
@@ -428,6 +429,12 @@ fn create_invoice(params: Params<'_>, node: Node<'_>) -> Outcome {
     if amp && hash.is_some() {
         return Err(Fail::Unsupported("lnd holds no AMP payment".into()));
     }
+    let blinded = params.maybe("blinded", Params::bool)?.unwrap_or(false);
+    let via = params.maybe("via", Params::list)?;
+    if blinded && (amp || hash.is_some()) {
+        let why = "lnd makes no blinded paths for AMP, nor for a payment that is held";
+        return Err(Fail::Unsupported(why.into()));
+    }
     let running = node()?;
     let body = ResultObject::new()
         .with("memo", memo)
@@ -435,7 +442,7 @@ fn create_invoice(params: Params<'_>, node: Node<'_>) -> Outcome {
         .with("value_msat", amount.to_string())
         .maybe("expiry", expiry.map(|s| s.to_string()))
         // Hints for channels that are not announced; without such channels there are none.
-        .with("private", true);
+        .with("private", !blinded);
     let (answer, payment_hash) = match hash {
         Some(hash) => {
             let body = body.with("hash", read::base64(hash)).done();
@@ -446,8 +453,11 @@ fn create_invoice(params: Params<'_>, node: Node<'_>) -> Outcome {
         None => {
             let body = body
                 .maybe("r_preimage", preimage.map(read::base64))
-                .with("is_amp", amp)
-                .done();
+                .with("is_amp", amp);
+            if blinded {
+                return blinded::create(&running, body, via);
+            }
+            let body = body.done();
             let answer = running.client.post("/v1/invoices", &body, CALL)?;
             let hash = read::hex_of(&answer["r_hash"]);
             (answer, hash)

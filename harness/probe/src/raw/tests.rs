@@ -9,7 +9,7 @@ use super::*;
 use lightning03::ln::peer_handler::{
     ErroringMessageHandler, IgnoringMessageHandler, MessageHandler, PeerManager, SocketDescriptor,
 };
-use lightning03::sign::{KeysManager, NodeSigner};
+use lightning03::sign::KeysManager;
 use lightning03::util::logger::{Logger, Record as LogRecord};
 use lnconform_spec::misbehaviours::{self, Misbehaviour};
 use std::hash::{Hash, Hasher};

@@ -8,7 +8,8 @@
 //!   has paid or is paying), `payer_secret` (32 bytes: the secret key of its `invreq_payer_id`, for an
 //!   offer and where `node.start` was given a `seed`)}.
 //!
-//! `refund.pay` also answers the `invoice` that it sent. A `payment-received` for an offer or a refund
+//! `invoice.create` with `blinded` answers the `paths` to this node of a BOLT 12 `invoice`, which it makes
+//! for a refund of nobody's. `refund.pay` also answers the `invoice` that it sent. A `payment-received` for an offer or a refund
 //! has `quantity` and `note` of its request where they are given.
 //!
 //! `options` of `node.start`: `announce` (bool; whether the node may have announced channels, by
@@ -29,6 +30,7 @@
 //!   a commitment dance, which goes on for a moment after the payer knows of its success, finds
 //!   itself stale when it starts again and closes the channel.
 
+mod blinded;
 mod events;
 mod log;
 mod ops;

@@ -1,5 +1,6 @@
 //! The operations of a running node.
 
+use super::blinded;
 use super::events::Seen;
 use super::log::{forget_complaint, take_complaint};
 use super::payer_key;
@@ -327,6 +328,9 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fa
         .map(Bolt11InvoiceDescription::Direct)
         .map_err(|e| OpError::invalid(format!("param description: {e:?}")))?;
     let expiry = expiry(params)?.unwrap_or(3600);
+    if params.maybe("blinded", Params::bool)? == Some(true) {
+        return blinded::create(amount, params, node);
+    }
     let preimage = params.maybe("preimage", Params::array::<32>)?;
     let hash = params.maybe("payment_hash", Params::array::<32>)?;
     let hash = match (preimage, hash) {
