@@ -10,6 +10,7 @@ use crate::env::{Env, lock};
 use crate::node::Cm;
 use crate::payee::{Arrived, Decision, Payee, Refusal, details};
 use crate::shot::{payment_data, read_failure, truncated};
+use crate::state::Keeper;
 use crate::transcript::{Direction, Transcript, spelled};
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
@@ -44,10 +45,11 @@ pub struct Hook {
     pub(crate) transcript: Transcript,
     pub(crate) book: Mutex<Book>,
     pub(crate) payee: Mutex<Payee>,
+    pub(crate) keeper: Keeper,
     /// The secret that LDK wants to see in an HTLC for a hash. Asked twice it might give another, and
     /// a set would be split.
     secrets: Mutex<HashMap<[u8; 32], PaymentSecret>>,
-    draws: Mutex<u64>,
+    pub(crate) draws: Mutex<u64>,
     seed: [u8; 32],
 }
 
@@ -100,6 +102,7 @@ impl Hook {
             transcript,
             book: Mutex::default(),
             payee: Mutex::default(),
+            keeper: Keeper::default(),
             secrets: Mutex::default(),
             draws: Mutex::default(),
             seed,
@@ -405,6 +408,18 @@ impl Hook {
         self.events.push("payment-refused", None, (), fields);
     }
 
+    /// The secrets that LDK wants to see, by hash.
+    pub(crate) fn known_secrets(&self) -> Vec<([u8; 32], [u8; 32])> {
+        let secrets = lock(&self.secrets);
+        secrets.iter().map(|(hash, s)| (*hash, s.0)).collect()
+    }
+
+    /// Those of a node that was here before.
+    pub(crate) fn remember_secrets(&self, known: Vec<([u8; 32], [u8; 32])>) {
+        let known = known.into_iter().map(|(hash, s)| (hash, PaymentSecret(s)));
+        lock(&self.secrets).extend(known);
+    }
+
     fn ldk_secret(&self, hash: PaymentHash) -> [u8; 32] {
         let mut secrets = lock(&self.secrets);
         if let Some(secret) = secrets.get(&hash.0) {
@@ -499,6 +514,8 @@ impl BaseMessageHandler for Hook {
         for event in &mut events {
             self.outgoing(event);
         }
+        // What a peer has heard of, a restart must not forget.
+        self.keeper.save();
         events
     }
 

@@ -17,6 +17,7 @@
 //!   (`unreadable`, `channel-closed`, `not-sent`) and `message`;
 //! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
 //!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
+//! - `probe.transcript` answers what was said about HTLCs, as it is in every run ([`dialogue`]);
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read.
 //!
@@ -24,12 +25,14 @@
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
 //! (`payment-forwarded`, `attempts`). Everything that is said goes
-//! into `transcript.jsonl` in the node's folder, in the clear. State lives in memory: a probe that was
-//! stopped does not start again with its channels.
+//! into `transcript.jsonl` in the node's folder, in the clear. A node that starts in the folder of an
+//! earlier one has its channels, and holds what that one held ([`state`]): it tells of it again, with
+//! `payment-held`.
 
 mod amp_payee;
 mod book;
 mod chain;
+mod dialogue;
 mod env;
 mod hook;
 mod misbehave;
@@ -39,6 +42,7 @@ mod ops;
 mod payee;
 mod relay;
 mod shot;
+mod state;
 mod transcript;
 
 use chain::Bitcoind;
@@ -58,7 +62,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 21] = [
+pub const OPERATIONS: [&str; 22] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -78,6 +82,7 @@ pub const OPERATIONS: [&str; 21] = [
     "payment.wait",
     "payment.settle",
     "payment.cancel",
+    "probe.transcript",
     "event.next",
     "event.list",
 ];
@@ -131,7 +136,7 @@ impl ConcurrentHandler for Probe {
         let params = Params::new(params);
         answer(match op {
             "node.start" => self.start(params),
-            "node.stop" => self.stop(),
+            "node.stop" => self.stop(params),
             _ => ops::call(op, params, || self.node()),
         })
     }
@@ -142,7 +147,7 @@ impl ConcurrentHandler for Probe {
 
     fn shutdown(&self) {
         if let Some(node) = self.slot().take() {
-            node.stop();
+            node.stop(false);
         }
     }
 }
@@ -174,11 +179,12 @@ impl Probe {
         Ok(started)
     }
 
-    fn stop(&self) -> Outcome {
+    fn stop(&self, params: Params<'_>) -> Outcome {
+        let kill = params.maybe("how", Params::str)? == Some("kill");
         let node = self.node()?;
         self.slot().take();
         self.events.node_stopped();
-        node.stop();
+        node.stop(kill);
         Ok(json!({}))
     }
 }

@@ -53,6 +53,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
         "payment.cancel" => cancel(params, node),
+        "probe.transcript" => crate::dialogue::transcript(params, node),
         "event.next" => {
             Query::read(params)?;
             node()?.hook.events.next(params)

@@ -2,6 +2,8 @@
 //!
 //! No clock and no node: heights and times are given.
 
+pub(crate) mod state;
+
 use crate::amp_payee::AmpSets;
 use crate::shot::KEYSEND;
 use lnconform_drafts::amp;

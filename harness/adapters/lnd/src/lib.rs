@@ -20,6 +20,7 @@
 //!   payment is not over before;
 //! - a payment by routes that the caller chose has no retries.
 
+mod attach;
 mod codes;
 mod forward;
 mod http;
