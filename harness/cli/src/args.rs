@@ -210,7 +210,7 @@ pub struct RunArgs {
     /// A SHOULD counts like a MUST
     #[arg(long, help_heading = "How")]
     pub strict: bool,
-    /// Leave the folders of clusters where they are
+    /// Leave clusters up in which something failed unexpectedly, and say how to get at their nodes
     #[arg(long, help_heading = "How")]
     pub keep: bool,
     /// Give every scenario a cluster of its own

@@ -1,7 +1,7 @@
 //! What a command that starts processes holds while it runs: its folder, the watchdog that ends
 //! what outlives it, and the answer to Ctrl-C.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use lnconform_engine::run::exit;
 use lnconform_engine::wait::Stop;
 use lnconform_regtest::reaper::{self, Reaper};
@@ -64,10 +64,14 @@ fn watch_signals(stop: Stop) -> Result<(), Failure> {
         if signals.next().is_some() {
             stop.set();
             std::thread::spawn(|| {
-                eprintln!("lnconform: stopping; once more ends at once");
+                // Where nobody listens any more, everything is to end all the same.
+                note("lnconform: stopping; once more ends at once");
                 let killed = reaper::stop_all();
                 if !killed.is_empty() {
-                    eprintln!("lnconform: had to be killed: {}", killed.join(", "));
+                    note(format!(
+                        "lnconform: had to be killed: {}",
+                        killed.join(", ")
+                    ));
                 }
             });
         }

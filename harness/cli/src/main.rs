@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod failure;
 mod guard;
+mod keep;
 mod world;
 
 use args::{AdapterCommand, BaselineCommand, Cli, Command, SpecCommand};

@@ -57,6 +57,8 @@ pub struct LiveNode {
     pub dir: PathBuf,
     /// Between `node.start` and `node.stop`.
     pub running: bool,
+    /// What the adapter says of how to get at its node: [{`name`, `value`}], for people.
+    pub attach: Value,
     port: Port,
     launch: Launch,
     limits: Limits,
@@ -439,7 +441,10 @@ impl Cluster {
     pub fn kill(&mut self, role: &str) -> Result<(), ClusterError> {
         let node = self.nodes.get_mut(role);
         let missing = || ClusterError::Environment(format!("the topology has no role {role}"));
-        node.ok_or_else(missing)?.kill()
+        node.ok_or_else(missing)?.kill()?;
+        // The next process counts its events from 1.
+        self.told.remove(role);
+        Ok(())
     }
 
     /// Mines `blocks` blocks and waits until every node that runs has seen them.
@@ -995,6 +1000,7 @@ fn start_adapter(
         },
         dir: node_dir,
         running: false,
+        attach: Value::Null,
         port,
         launch,
         limits: recipe.limits.clone(),
@@ -1060,6 +1066,7 @@ fn start_node(
     node.record.node_id = text(&node.started, "node_id", &role, "node.start")?.to_owned();
     node.start = params;
     node.running = true;
+    node.attach = node.started["attach"].clone();
     // What the adapter and the node took, without the wait for bitcoind in between.
     node.record.started_ms += ms(clock.elapsed());
     Ok((role, node))

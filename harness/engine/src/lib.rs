@@ -10,6 +10,7 @@ pub mod filter;
 pub mod fuzz;
 pub mod groups;
 pub mod judge;
+pub mod kept;
 pub mod ledger;
 pub mod lnurl;
 pub mod merge;

@@ -4,6 +4,7 @@ use crate::able::lacks;
 use crate::codec::{self, Differences, Done};
 use crate::groups::groups;
 use crate::judge::{Finding, Judge, Requirements};
+use crate::kept::Kept;
 use crate::ledger::{Ledger, PlanScope};
 use crate::plan::{Participant, Plan, Unit, Who, role_names};
 use crate::record::{
@@ -106,8 +107,8 @@ pub struct Setup<'a> {
     pub jobs: usize,
     /// The Electrum servers at hand.
     pub electrum: Option<&'a Servers>,
-    /// Leaves clusters' folders where they are.
-    pub keep: bool,
+    /// Takes clusters that are to stay up after a failure.
+    pub keep: Option<&'a Kept>,
     /// Gives every scenario a cluster of its own.
     pub fresh_clusters: bool,
     /// Limits for the adapters.
@@ -1014,7 +1015,7 @@ mod tests {
             fail_fast: false,
             jobs: 1,
             electrum: None,
-            keep: false,
+            keep: None,
             fresh_clusters: false,
             limits: Limits::default(),
             run_dir: &run_dir,

@@ -3,6 +3,7 @@
 use crate::cluster::{self, Cluster, ClusterError, LiveNode, OPERATION, Recipe};
 use crate::codec::{failure, fault_finding, fault_kind};
 use crate::judge::{Finding, answer_value};
+use crate::kept::Kept;
 use crate::lnurl::{self, Lnurl};
 use crate::plan::{Participant, Unit, Who};
 use crate::record::{Blame, Failure, Node, Outcome, Phase};
@@ -85,8 +86,8 @@ pub struct Stage<'a> {
     pub stop: &'a Stop,
     /// Where the logs of failures go.
     pub evidence: &'a Path,
-    /// Leaves the folder of a cluster where it is, and says so.
-    pub keep: bool,
+    /// Takes clusters in which something failed that the ledger does not foretell.
+    pub keep: Option<&'a Kept>,
 }
 
 /// From when on it is told that a cluster that was ready had to wait.
@@ -290,7 +291,10 @@ impl Group<'_> {
         let tail = log_tails(&stage.run.path().join(&name), &LogSizes::new());
         self.close(item, &name, &mut played, &tail);
         report(Event::Played(item.place, Box::new(played)));
-        self.remove(&name);
+        match stage.keep {
+            Some(kept) => kept.leave_folder(),
+            None => self.remove(&name),
+        }
         None
     }
 
@@ -353,6 +357,19 @@ impl Group<'_> {
             return;
         }
         let why = format!("{} did not pass", item.case.id);
+        let failed = |f: &Finding| f.outcome == Outcome::Failed && !(stage.foretold)(item, Some(f));
+        let failed = played.findings.iter().find(|f| failed(f));
+        if let (Some(kept), Some(failed), false) = (stage.keep, failed, stage.stop.is_set())
+            && kept.has_room()
+        {
+            let check = failed.id.clone();
+            self.turn = None;
+            self.close(item, &name, &mut played, &tail);
+            let who = item.unit.who_text(stage.participants);
+            kept.take(&check, &who, running.cluster);
+            report(Event::Played(item.place, Box::new(played)));
+            return;
+        }
         self.halt(running, Some(why), report);
         self.close(item, &name, &mut played, &tail);
         report(Event::Played(item.place, Box::new(played)));
@@ -424,9 +441,6 @@ impl Group<'_> {
 
     /// Removes the folders of a cluster that has stopped.
     fn remove(&self, name: &str) {
-        if self.stage.keep {
-            return;
-        }
         let run = self.stage.run.path();
         for folder in std::iter::once(run.join(name)).chain(chain_folders(run, name)) {
             // What cannot be removed now goes with the folder of the run.
@@ -769,9 +783,12 @@ impl<'a> Play<'a> {
             Ok(answer) => answer,
             Err(fault) => return Came::Fault(fault),
         };
-        if let (Answer::Result(_), Some(node)) = (&answer, cluster.nodes.get_mut(&step.on)) {
+        if let (Answer::Result(value), Some(node)) = (&answer, cluster.nodes.get_mut(&step.on)) {
             match step.operation.as_str() {
-                "node.start" => node.running = true,
+                "node.start" => {
+                    node.running = true;
+                    node.attach = value["attach"].clone();
+                }
                 "node.stop" => node.running = false,
                 _ => {}
             }

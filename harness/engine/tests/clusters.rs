@@ -165,7 +165,7 @@ fn play_with(scenarios: &[(&str, &str)], fresh: bool, ledger: &Ledger) -> Came {
         fail_fast: false,
         jobs: 1,
         electrum: None,
-        keep: false,
+        keep: None,
         fresh_clusters: fresh,
         limits,
         run_dir: &run_dir,

@@ -1,10 +1,13 @@
 //! Which HTLC belongs to what: the probe's own record beside LDK's.
 
+pub(crate) mod state;
+
 use crate::hook::failure_fields;
 use crate::shot::{Packed, Shot};
 use lightning03::ln::types::ChannelId;
 use lnconform_drafts::onion;
 use lnconform_protocol::params::{ResultObject, hex};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 pub type Htlc = (ChannelId, u64);
 
 /// What a peer did with an HTLC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// It gave the preimage.
     Settled {
@@ -138,7 +141,8 @@ impl Ended {
 }
 
 /// An HTLC that has come, to be answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Incoming {
     /// Its hash.
     pub hash: [u8; 32],
@@ -288,6 +292,12 @@ impl Book {
         })
     }
 
+    /// Whether an HTLC came before and is said again, after a reconnection or a restart.
+    pub fn is_said_again(&self, htlc: &Htlc, onion: &[u8; 32]) -> bool {
+        let known = self.incoming.get(htlc);
+        known.is_some_and(|known| known.onion == *onion)
+    }
+
     /// An HTLC has come.
     pub fn arrived(&mut self, htlc: Htlc, incoming: Incoming) {
         self.incoming.insert(htlc, incoming);
@@ -334,12 +344,12 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use bitcoin::secp256k1::SecretKey;
     use lnconform_drafts::keys;
 
-    fn shot(htlc_msat: u64) -> Shot {
+    pub(crate) fn shot(htlc_msat: u64) -> Shot {
         Shot {
             hash: [1; 32],
             htlc_msat,
@@ -355,7 +365,7 @@ mod tests {
         }
     }
 
-    fn htlc(id: u64) -> Htlc {
+    pub(crate) fn htlc(id: u64) -> Htlc {
         (ChannelId([7; 32]), id)
     }
 

@@ -125,7 +125,7 @@ pub struct Wallet {
     key: SecretKey,
     script: ScriptBuf,
     address: Address,
-    coins: BTreeMap<OutPoint, u64>,
+    pub(crate) coins: BTreeMap<OutPoint, u64>,
 }
 
 impl Wallet {

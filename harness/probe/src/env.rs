@@ -1,6 +1,7 @@
 //! What a `ChannelManager` wants from its surroundings, as little of it as there may be.
 
 use crate::chain::Bitcoind;
+use crate::state::Store;
 use bitcoin::Transaction;
 use bitcoin::secp256k1::{self, PublicKey, Secp256k1};
 use lightning03::blinded_path::payment::{BlindedPaymentPath, ReceiveTlvs};
@@ -29,21 +30,23 @@ pub struct Env {
     bitcoind: Arc<Bitcoind>,
     log: Mutex<File>,
     started: Instant,
+    pub(crate) store: Store,
     /// What peers have warned of, in LDK's words; it has no other way to tell.
     warning: Mutex<Option<String>>,
 }
 
 impl Env {
-    /// Logs to the file at `path`.
+    /// Logs to the file at `path`, and keeps the state of channels in `store`.
     ///
     /// # Errors
     /// What the system says about the file.
-    pub fn new(bitcoind: Arc<Bitcoind>, path: &Path) -> io::Result<Self> {
+    pub fn new(bitcoind: Arc<Bitcoind>, path: &Path, store: Store) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
             bitcoind,
             log: Mutex::new(log),
             started: Instant::now(),
+            store,
             warning: Mutex::default(),
         })
     }
@@ -96,26 +99,36 @@ impl Logger for Env {
     }
 }
 
-/// State lives as long as the process.
+/// A channel whose state cannot be written rests: LDK waits for the word that it was.
 impl Persist<InMemorySigner> for Env {
     fn persist_new_channel(
         &self,
-        _name: MonitorName,
-        _monitor: &ChannelMonitor<InMemorySigner>,
+        name: MonitorName,
+        monitor: &ChannelMonitor<InMemorySigner>,
     ) -> ChannelMonitorUpdateStatus {
-        ChannelMonitorUpdateStatus::Completed
+        written(self.store.put_monitor(&name.to_string(), monitor))
     }
 
     fn update_persisted_channel(
         &self,
-        _name: MonitorName,
+        name: MonitorName,
         _update: Option<&ChannelMonitorUpdate>,
-        _monitor: &ChannelMonitor<InMemorySigner>,
+        monitor: &ChannelMonitor<InMemorySigner>,
     ) -> ChannelMonitorUpdateStatus {
-        ChannelMonitorUpdateStatus::Completed
+        written(self.store.put_monitor(&name.to_string(), monitor))
     }
 
-    fn archive_persisted_channel(&self, _name: MonitorName) {}
+    fn archive_persisted_channel(&self, name: MonitorName) {
+        self.store.remove_monitor(&name.to_string());
+    }
+}
+
+fn written(done: bool) -> ChannelMonitorUpdateStatus {
+    if done {
+        ChannelMonitorUpdateStatus::Completed
+    } else {
+        ChannelMonitorUpdateStatus::InProgress
+    }
 }
 
 impl chain::Filter for Env {

@@ -12,6 +12,7 @@ use crate::node::Cm;
 use crate::payee::{Arrived, Decision, Payee, Refusal, details};
 use crate::pr836;
 use crate::shot::{payment_data, read_failure, truncated};
+use crate::state::Keeper;
 use crate::transcript::{Direction, Transcript, spelled};
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
@@ -47,10 +48,11 @@ pub struct Hook {
     pub(crate) book: Mutex<Book>,
     pub(crate) payee: Mutex<Payee>,
     pub(crate) pr836: Mutex<pr836::Secrets>,
+    pub(crate) keeper: Keeper,
     /// The secret that LDK wants to see in an HTLC for a hash. Asked twice it might give another, and
     /// a set would be split.
     secrets: Mutex<HashMap<[u8; 32], PaymentSecret>>,
-    draws: Mutex<u64>,
+    pub(crate) draws: Mutex<u64>,
     seed: [u8; 32],
     pub(crate) wire: Mutex<crate::async_wire::State>,
 }
@@ -105,6 +107,7 @@ impl Hook {
             book: Mutex::default(),
             payee: Mutex::default(),
             pr836: Mutex::default(),
+            keeper: Keeper::default(),
             secrets: Mutex::default(),
             draws: Mutex::default(),
             seed,
@@ -356,7 +359,11 @@ impl Hook {
             now: now(),
         };
         let (onion, last) = (keys::sha256(&[&packet]), peeled.next.is_none());
+        let again = lock(&self.book).is_said_again(&(add.channel_id, add.htlc_id), &onion);
         let mut payee = lock(&self.payee);
+        if again {
+            payee.forget_onion(&peeled.shared_secret);
+        }
         let judged = if adapted.is_some() {
             Judged::Plain
         } else {
@@ -446,6 +453,18 @@ impl Hook {
             .with("message", message)
             .done();
         self.events.push("payment-refused", None, (), fields);
+    }
+
+    /// The secrets that LDK wants to see, by hash.
+    pub(crate) fn known_secrets(&self) -> Vec<([u8; 32], [u8; 32])> {
+        let secrets = lock(&self.secrets);
+        secrets.iter().map(|(hash, s)| (*hash, s.0)).collect()
+    }
+
+    /// Those of a node that was here before.
+    pub(crate) fn remember_secrets(&self, known: Vec<([u8; 32], [u8; 32])>) {
+        let known = known.into_iter().map(|(hash, s)| (hash, PaymentSecret(s)));
+        lock(&self.secrets).extend(known);
     }
 
     fn ldk_secret(&self, hash: PaymentHash) -> [u8; 32] {
@@ -542,7 +561,10 @@ impl BaseMessageHandler for Hook {
         for event in &mut events {
             self.outgoing(event);
         }
-        self.in_turn(events)
+        let events = self.in_turn(events);
+        // What a peer has heard of, a restart must not forget.
+        self.keeper.save();
+        events
     }
 
     fn peer_disconnected(&self, peer: PublicKey) {

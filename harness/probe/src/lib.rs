@@ -20,6 +20,7 @@
 //!   (`unreadable`, `channel-closed`, `not-sent`) and `message`;
 //! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
 //!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
+//! - `probe.transcript` answers what was said about HTLCs, as it is in every run ([`dialogue`]);
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read. Without `code`, one that came along a blinded path is failed as the path's nodes have to;
 //! - `invoice.create` with `blinded` takes `via`, `fee_base_msat`, `htlc_minimum_msat` and `misbehave`, and
@@ -37,8 +38,9 @@
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
 //! (`payment-forwarded`, `attempts`). Everything that is said goes
-//! into `transcript.jsonl` in the node's folder, in the clear. State lives in memory: a probe that was
-//! stopped does not start again with its channels.
+//! into `transcript.jsonl` in the node's folder, in the clear. A node that starts in the folder of an
+//! earlier one has its channels, and holds what that one held ([`state`]): it tells of it again, with
+//! `payment-held`.
 
 mod amp_payee;
 mod async_wire;
@@ -46,6 +48,7 @@ mod blind;
 mod bolt12;
 mod book;
 mod chain;
+mod dialogue;
 mod env;
 mod hook;
 mod lies;
@@ -61,6 +64,7 @@ mod proofs;
 mod raw;
 mod relay;
 mod shot;
+mod state;
 mod static_invoice;
 mod transcript;
 mod tunnel;
@@ -82,7 +86,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 38] = [
+pub const OPERATIONS: [&str; 39] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -107,6 +111,7 @@ pub const OPERATIONS: [&str; 38] = [
     "payment.wait",
     "payment.settle",
     "payment.cancel",
+    "probe.transcript",
     "event.next",
     "event.list",
     "async.offer",
@@ -182,7 +187,7 @@ impl ConcurrentHandler for Probe {
         let params = Params::new(params);
         answer(match op {
             "node.start" => self.start(params),
-            "node.stop" => self.stop(),
+            "node.stop" => self.stop(params),
             _ if op.starts_with("raw.") => raw::call(op, params, || self.node()),
             _ => ops::call(op, params, || self.node()),
         })
@@ -194,7 +199,7 @@ impl ConcurrentHandler for Probe {
 
     fn shutdown(&self) {
         if let Some(node) = self.slot().take() {
-            node.stop();
+            node.stop(false);
         }
     }
 }
@@ -226,11 +231,12 @@ impl Probe {
         Ok(started)
     }
 
-    fn stop(&self) -> Outcome {
+    fn stop(&self, params: Params<'_>) -> Outcome {
+        let kill = params.maybe("how", Params::str)? == Some("kill");
         let node = self.node()?;
         self.slot().take();
         self.events.node_stopped();
-        node.stop();
+        node.stop(kill);
         Ok(json!({}))
     }
 }

@@ -12,7 +12,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -125,35 +125,36 @@ fn spawn_reader(node: &Arc<Node>, descriptor: Descriptor) -> io::Result<()> {
         .map(drop)
 }
 
-/// Takes connections until `stop` is set.
+/// Takes connections until `stop` is set; the thread that does ends soon after, and its port is free.
 ///
 /// # Errors
 /// What the system says about the listener.
-pub fn listen(node: &Arc<Node>, address: SocketAddr, stop: Arc<AtomicBool>) -> io::Result<()> {
+pub fn listen(
+    node: &Arc<Node>,
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+) -> io::Result<JoinHandle<()>> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let node: Weak<Node> = Arc::downgrade(node);
-    thread::Builder::new()
-        .name("listen".into())
-        .spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let Some(node) = node.upgrade() else { return };
-                match listener.accept() {
-                    Ok((stream, from)) => {
-                        if let Err(e) = accept(&node, stream, from) {
-                            eprintln!("adapter: a connection was not taken: {e}");
-                        }
+    thread::Builder::new().name("listen".into()).spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(node) = node.upgrade() else { return };
+            match listener.accept() {
+                Ok((stream, from)) => {
+                    if let Err(e) = accept(&node, stream, from) {
+                        eprintln!("adapter: a connection was not taken: {e}");
                     }
-                    // The one condition that a listener is asked for: somebody is there.
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                        drop(node);
-                        thread::sleep(Duration::from_millis(5));
-                    }
-                    Err(e) => eprintln!("adapter: a connection was not taken: {e}"),
                 }
+                // The one condition that a listener is asked for: somebody is there.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    drop(node);
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(e) => eprintln!("adapter: a connection was not taken: {e}"),
             }
-        })
-        .map(drop)
+        }
+    })
 }
 
 fn accept(node: &Arc<Node>, stream: TcpStream, from: SocketAddr) -> io::Result<()> {

@@ -12,6 +12,7 @@ use crate::proofs::Proofs;
 use crate::raw::Raw;
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::shot::{Forward, Shot};
+use crate::state::{self, Store};
 use crate::transcript::Transcript;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use bitcoin::{BlockHash, Network};
@@ -30,6 +31,7 @@ use lightning03::sign::{InMemorySigner, KeysManager, NodeSigner};
 use lightning03::types::features::{ChannelFeatures, NodeFeatures};
 use lightning03::types::payment::{PaymentHash, PaymentPreimage, PaymentSecret};
 use lightning03::util::config::{MaxDustHTLCExposure, UserConfig};
+use lightning03::util::ser::ReadableArgs;
 use lightning03::util::wakers::Notifier;
 use lnconform_drafts::failure::{NODE, code};
 use lnconform_drafts::keys;
@@ -44,7 +46,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Watches the channels.
 pub type Monitor = ChainMonitor<
@@ -144,7 +146,7 @@ struct Tip {
 pub struct Node {
     /// LDK's channels.
     pub cm: Arc<Cm>,
-    monitor: Arc<Monitor>,
+    pub(crate) monitor: Arc<Monitor>,
     /// LDK's connections.
     pub peers: Arc<Peers>,
     /// What is between the two.
@@ -169,6 +171,7 @@ pub struct Node {
     announce: bool,
     stop: Arc<AtomicBool>,
     looping: Mutex<Option<JoinHandle<()>>>,
+    listening: Mutex<Option<JoinHandle<()>>>,
     /// Addresses of those it has connected to.
     pub addresses: Mutex<HashMap<PublicKey, String>>,
     /// What has been used as a preimage of keysend.
@@ -194,21 +197,25 @@ impl From<ChainError> for Fail {
 }
 
 impl Node {
-    /// Builds a node and starts it.
+    /// Builds a node and starts it, with the channels of one that was in this folder before.
     ///
     /// # Errors
-    /// `rejected` where folder, port or bitcoind do not do.
+    /// `rejected` where folder, port or bitcoind do not do, or the state that lies in the folder.
     pub fn start(config: Config, events: Arc<Events>) -> Result<Arc<Self>, Fail> {
         let dir = &config.data_dir;
         let unusable = |e| environment(&format!("data_dir {} cannot be used", dir.display()), e);
         std::fs::create_dir_all(dir).map_err(unusable)?;
         let transcript = Transcript::open(&dir.join("transcript.jsonl")).map_err(unusable)?;
         let bitcoind = Arc::new(config.bitcoind);
-        let env = Arc::new(Env::new(bitcoind.clone(), &dir.join("probe.log")).map_err(unusable)?);
-        let best = bitcoind.best()?;
-        let height = bitcoind.height(best)?;
+        let store = Store::open(dir.join("state")).map_err(unusable)?;
+        let env = Env::new(bitcoind.clone(), &dir.join("probe.log"), store).map_err(unusable)?;
+        let env = Arc::new(env);
 
-        let keys_manager = Arc::new(KeysManager::new(&config.seed, now(), 0, true));
+        // No two lives may draw the same keys.
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = nanos.map_or(0, |since| since.subsec_nanos());
+        let keys_manager = Arc::new(KeysManager::new(&config.seed, now(), nanos, true));
+        let secret = keys_manager.get_node_secret_key();
         let monitor = Arc::new(Monitor::new(
             None,
             env.clone(),
@@ -219,25 +226,41 @@ impl Node {
             keys_manager.get_peer_storage_key(),
             false,
         ));
-        let params = ChainParameters {
-            network: Network::Regtest,
-            best_block: BlockLocator::new(best, height),
-        };
-        let cm = Arc::new(Cm::new(
-            env.clone(),
-            monitor.clone(),
-            env.clone(),
-            Arc::new(NoRoutes),
-            Arc::new(NullMessageRouter {}),
-            env.clone(),
-            keys_manager.clone(),
-            keys_manager.clone(),
-            keys_manager.clone(),
+        let before = state::load(
+            &env,
+            &keys_manager,
+            &monitor,
+            &bitcoind,
             user_config(config.forwards),
-            params,
-            u32::try_from(now()).unwrap_or(u32::MAX),
-        ));
-        let secret = keys_manager.get_node_secret_key();
+            &keys::public(&secret).to_string(),
+        )?;
+        let (cm, (height, best), before) = match before {
+            Some((cm, tip, left)) => (cm, tip, Some(left)),
+            None => {
+                let best = bitcoind.best()?;
+                let height = bitcoind.height(best)?;
+                let params = ChainParameters {
+                    network: Network::Regtest,
+                    best_block: BlockLocator::new(best, height),
+                };
+                let cm = Cm::new(
+                    env.clone(),
+                    monitor.clone(),
+                    env.clone(),
+                    Arc::new(NoRoutes),
+                    Arc::new(NullMessageRouter {}),
+                    env.clone(),
+                    keys_manager.clone(),
+                    keys_manager.clone(),
+                    keys_manager.clone(),
+                    user_config(config.forwards),
+                    params,
+                    u32::try_from(now()).unwrap_or(u32::MAX),
+                );
+                (cm, (height, best), None)
+            }
+        };
+        let cm = Arc::new(cm);
         let hook = Arc::new(Hook::new(
             cm.clone(),
             env.clone(),
@@ -246,7 +269,9 @@ impl Node {
             transcript,
             config.seed,
         ));
-        let graph = Arc::new(Graph::new(Network::Regtest, env.clone()));
+        let graph = state::graph(&env.store, |bytes| Graph::read(bytes, env.clone()).ok());
+        let graph = graph.unwrap_or_else(|| Graph::new(Network::Regtest, env.clone()));
+        let graph = Arc::new(graph);
         let gossip = Arc::new(Gossip::new(graph.clone(), None, env.clone()));
         let messages = Arc::new(Messages::new(hook.clone(), graph.clone()));
         let offers = Offers::listening(hook.clone(), &messages);
@@ -287,6 +312,7 @@ impl Node {
             announce: config.announce,
             stop: Arc::default(),
             looping: Mutex::default(),
+            listening: Mutex::default(),
             addresses: Mutex::default(),
             used: Mutex::default(),
             invoices_paid: Mutex::default(),
@@ -296,9 +322,14 @@ impl Node {
         });
         lock(&node.hook.payee).trampoline = config.forwards && !config.pr836;
         lock(&node.hook.payee).pr836 = config.pr836;
+        if let Some(left) = before {
+            node.take_up(left)?;
+        }
+        node.hook.keeper.attach(&node);
         if let Some(address) = config.listen {
-            net::listen(&node, address, node.stop.clone())
+            let listening = net::listen(&node, address, node.stop.clone())
                 .map_err(|e| environment(&format!("{address} cannot be listened on"), e))?;
+            *lock(&node.listening) = Some(listening);
         }
         let own = node.clone();
         let looping = thread::Builder::new()
@@ -309,15 +340,28 @@ impl Node {
         Ok(node)
     }
 
-    /// Stops the node; its channels are gone with it.
-    pub fn stop(&self) {
+    /// Stops the node. Its state stays: with `kill` what it was when it was last written, else what it
+    /// is now.
+    pub fn stop(&self, kill: bool) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(looping) = lock(&self.looping).take() {
-            // One that has panicked has said so on standard error.
-            let _ = looping.join();
+        if kill {
+            self.hook.env.store.close();
+        }
+        for thread in [&self.looping, &self.listening] {
+            let thread = lock(thread).take();
+            if let Some(thread) = thread {
+                // One that has panicked has said so on standard error.
+                let _ = thread.join();
+            }
         }
         self.peers.disconnect_all_peers();
         self.raw.close();
+        self.save(true);
+        self.hook.env.store.close();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn run(&self) {
@@ -325,12 +369,13 @@ impl Node {
             (Instant::now(), Instant::now(), Instant::now());
         let mut announcements = 0;
         let mut complaint = String::new();
+        let mut gossip = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             self.cm
                 .get_event_or_persistence_needed_future()
                 .wait_timeout(STEP);
-            self.cm.get_and_clear_needs_persistence();
             self.work();
+            self.save(false);
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
                 if let Err(e) = self.look() {
@@ -343,6 +388,7 @@ impl Node {
                 }
                 self.overdue();
                 self.pass_on();
+                self.save_graph(&mut gossip);
             }
             if ticked.elapsed() > TICK {
                 ticked = Instant::now();
@@ -398,6 +444,8 @@ impl Node {
     }
 
     fn push(&self, kind: &'static str, fields: serde_json::Value) {
+        // What was told, a restart must not forget.
+        self.save(true);
         self.hook.events.push(kind, None, (), fields);
     }
 
@@ -477,8 +525,8 @@ impl Node {
         }
     }
 
-    /// LDK holds all HTLCs of a hash.
-    fn claimable(&self, hash: [u8; 32]) {
+    /// LDK holds all HTLCs of a hash. After a restart it may say so twice.
+    pub(crate) fn claimable(&self, hash: [u8; 32]) {
         let held = lock(&self.hook.payee).held(hash);
         match held {
             Held::Settle(preimages) => {
@@ -488,7 +536,9 @@ impl Node {
                 }
             }
             Held::Hold => {
-                lock(&self.held).insert(hash);
+                if !lock(&self.held).insert(hash) {
+                    return;
+                }
                 let set = lock(&self.hook.payee).set(&hash).cloned();
                 if let Some(set) = set {
                     self.push("payment-held", set_fields(hash, &set).done());
@@ -505,7 +555,8 @@ impl Node {
         lock(&self.held).remove(&hash);
         let set = lock(&self.hook.payee).settled(hash);
         let Some(set) = set else { return };
-        match lock(&self.relays).remove(&hash) {
+        let relay = lock(&self.relays).remove(&hash);
+        match relay {
             Some(relay) => {
                 let fields = ResultObject::new()
                     .with("payment_hash", hex(hash))
@@ -525,6 +576,9 @@ impl Node {
 
     /// A payment for somebody else has come, all of it.
     fn relay(&self, hash: [u8; 32]) {
+        if lock(&self.relays).contains_key(&hash) {
+            return;
+        }
         let set = lock(&self.hook.payee).set(&hash).cloned();
         let Some(set) = set else { return };
         if lock(&self.hook.payee).pr836 {
@@ -533,7 +587,9 @@ impl Node {
         let onion = set.trampoline.as_deref().unwrap_or_default();
         let incoming = (set.amount_msat, set.cltv_expiry);
         match Relay::open(&self.hook.secret, hash, onion, incoming) {
-            Ok(relay) => {
+            Ok(mut relay) => {
+                // Sent on before a restart, and not answered yet.
+                relay.payment = lock(&self.hook.book).under_way(&hash);
                 let fields = set_fields(hash, &set).with("next", relay.next.to_string());
                 lock(&self.relays).insert(hash, relay);
                 self.push("payment-held", fields.done());

@@ -62,6 +62,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "async.offer" => static_invoice::offer(params, node),
         "async.path" => async_wire::path(params, node),
         "async.send" => async_wire::send(params, node),
+        "probe.transcript" => crate::dialogue::transcript(params, node),
         "event.next" => {
             Query::read(params)?;
             node()?.hook.events.next(params)

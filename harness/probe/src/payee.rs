@@ -2,6 +2,8 @@
 //!
 //! No clock and no node: heights and times are given.
 
+pub(crate) mod state;
+
 use crate::amp_payee::AmpSets;
 use crate::blind::Paths;
 use crate::shot::KEYSEND;
@@ -185,6 +187,11 @@ impl Payee {
     /// Remembers an invoice.
     pub fn expect(&mut self, hash: [u8; 32], invoice: Invoice) {
         self.invoices.insert(hash, invoice);
+    }
+
+    /// An HTLC that has come is about to come again, with the same onion by right.
+    pub fn forget_onion(&mut self, shared_secret: &[u8; 32]) {
+        self.seen.remove(shared_secret);
     }
 
     /// The invoice of a hash.

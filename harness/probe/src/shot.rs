@@ -7,6 +7,7 @@ use lnconform_drafts::onion::{self, Hop, PAYMENT_SIZE};
 use lnconform_drafts::payload::kind;
 use lnconform_drafts::rules::{Rules, Violation};
 use lnconform_drafts::tlv::{self, Record};
+use serde::{Deserialize, Serialize};
 
 /// Type of the record that holds a keysend preimage: bLIP 3.
 pub const KEYSEND: u64 = 5_482_373_484;
@@ -76,7 +77,7 @@ pub struct Shot {
 }
 
 /// An onion for a shot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packed {
     /// The packet.
     pub packet: Vec<u8>,

@@ -5,7 +5,7 @@ use bitcoin::secp256k1::PublicKey;
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ pub enum Direction {
 /// The file of one node.
 pub struct Transcript {
     file: Mutex<File>,
+    path: PathBuf,
     started: Instant,
 }
 
@@ -33,8 +34,24 @@ impl Transcript {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
             file: Mutex::new(file),
+            path: path.to_owned(),
             started: Instant::now(),
         })
+    }
+
+    /// Everything that was noted so far, before a restart too.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn lines(&self) -> io::Result<Vec<Value>> {
+        // Nobody may be in the middle of a line.
+        let _file = lock(&self.file);
+        let text = std::fs::read_to_string(&self.path)?;
+        // One that a killed process has not finished says nothing.
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        Ok(lines.collect())
     }
 
     /// Notes a message: its name in the specification's form, and what is worth knowing of it.

@@ -1,8 +1,9 @@
-//! What killed runs left behind: folders, processes, locks.
+//! What killed runs left behind: folders, processes, locks; and clusters that a run has kept up.
 //!
 //! Normally there is nothing: a run tidies up, and after `kill -9` its watchdog does. Something
 //! is left when the watchdog was killed as well, or the machine went down.
 
+use crate::kept;
 use crate::ports;
 use crate::run::{self, Owner};
 use crate::sys::{self, Identity, Signal, State};
@@ -23,6 +24,17 @@ pub enum Leftover {
         start_time: u64,
         /// Its command line.
         command: String,
+        /// The run's id.
+        run: String,
+    },
+    /// A run that is over, whose process holds clusters up (`run --keep`).
+    Kept {
+        /// The process.
+        pid: u32,
+        /// Its start in clock ticks from boot.
+        start_time: u64,
+        /// The run's folder.
+        path: PathBuf,
         /// The run's id.
         run: String,
     },
@@ -49,6 +61,14 @@ impl fmt::Display for Leftover {
                 pid, command, run, ..
             } => {
                 write!(f, "process {pid} of run {run}: {command}")
+            }
+            Self::Kept { pid, path, run, .. } => {
+                let page = kept::page(path);
+                write!(
+                    f,
+                    "clusters of run {run}, kept up by process {pid}: {}",
+                    page.display()
+                )
             }
             Self::Folder { path, run } => write!(f, "folder of run {run}: {}", path.display()),
             Self::PortLock { path, port } => {
@@ -123,6 +143,16 @@ pub fn remove(leftovers: &[Leftover]) -> Result<(), Vec<CleanError>> {
     for what in leftovers {
         let outcome = match what {
             Leftover::Process { .. } => continue,
+            Leftover::Kept {
+                pid,
+                start_time,
+                path,
+                ..
+            } => kept::end(Identity {
+                pid: *pid,
+                started: *start_time,
+            })
+            .and_then(|()| run::remove(path)),
             Leftover::Folder { path, .. } => remove_folder(path),
             Leftover::PortLock { path, .. } => ports::remove_stale(path),
         };
@@ -165,6 +195,14 @@ fn folders(parent: &Path) -> Vec<Leftover> {
         .filter_map(|path| {
             // Without an owner file it is somebody else's folder that is called like ours.
             let owner = Owner::read(&path)?;
+            if kept::holds(&path, &owner) {
+                return Some(Leftover::Kept {
+                    pid: owner.pid,
+                    start_time: owner.start_time,
+                    path,
+                    run: owner.run,
+                });
+            }
             (!owner.alive()).then_some(Leftover::Folder {
                 path,
                 run: owner.run,
@@ -172,7 +210,7 @@ fn folders(parent: &Path) -> Vec<Leftover> {
         })
         .collect();
     found.sort_by_key(|l| match l {
-        Leftover::Folder { path, .. } => path.clone(),
+        Leftover::Folder { path, .. } | Leftover::Kept { path, .. } => path.clone(),
         _ => PathBuf::new(),
     });
     found

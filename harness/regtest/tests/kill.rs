@@ -258,7 +258,9 @@ mod linux {
     fn a_killed_watchdog() {
         let mut victim = start("both");
         let ours = |l: &Leftover| match l {
-            Leftover::Process { run, .. } | Leftover::Folder { run, .. } => *run == victim.id,
+            Leftover::Process { run, .. }
+            | Leftover::Folder { run, .. }
+            | Leftover::Kept { run, .. } => *run == victim.id,
             Leftover::PortLock { .. } => false,
         };
         assert!(

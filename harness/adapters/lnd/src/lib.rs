@@ -21,6 +21,7 @@
 //!   payment is not over before;
 //! - a payment by routes that the caller chose has no retries.
 
+mod attach;
 mod blinded;
 mod codes;
 mod forward;

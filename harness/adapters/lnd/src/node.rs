@@ -115,6 +115,7 @@ impl Running {
             )
             .maybe("features", read::features(&self.info["features"]))
             .with("pid", self.pid)
+            .maybe("attach", self.log.parent().map(crate::attach::ways))
             .done()
     }
 

@@ -3,14 +3,16 @@
 use crate::args::{LaneArg, RunArgs, Select, TextOrJson};
 use crate::commands::{list, provision as installing, report::Screen};
 use crate::config::Config;
-use crate::failure::{Done, Failure, note};
+use crate::failure::{Done, Failure};
 use crate::guard::{Guard, draw, draw_id};
+use crate::keep;
 use crate::world::{
     Keywords, World, frozen, merge, needs, oracle, participants, selection, unfiltered,
 };
 use lnconform_adapters::Limits;
 use lnconform_adapters::registry::{self, resolve};
 use lnconform_engine::dialects::Tally;
+use lnconform_engine::kept::Kept;
 use lnconform_engine::ledger::{self, Ledger};
 use lnconform_engine::plan::{Plan, Who, plan};
 use lnconform_engine::record::{Record, Run, Shard, Summary};
@@ -25,6 +27,11 @@ use std::path::{Path, PathBuf};
 
 /// Runs checks.
 pub fn run(args: &RunArgs) -> Done {
+    let watch = match args.keep && !args.dry_run {
+        true if keep::is_behind() => Some(keep::Watch::start()),
+        true => return keep::stand_in_front(),
+        false => None,
+    };
     let config = Config::find()?;
     let select = merge(&args.select, &config)?;
     let mut world = World::load(select.specs.as_deref(), &select.vectors)?;
@@ -74,11 +81,6 @@ pub fn run(args: &RunArgs) -> Done {
         return Ok(exit::OK);
     }
     list::left_out(&plan);
-    if args.keep {
-        run_dir.keep();
-        let folder = run_dir.path().display();
-        note(format!("lnconform: clusters stay in {folder}"));
-    }
     ledger.set_versions(
         people
             .iter()
@@ -130,6 +132,8 @@ pub fn run(args: &RunArgs) -> Done {
     let oracle = oracle(&id, seed)?;
     // What stands in its way is told by the nodes that need it.
     let electrum = Servers::find();
+    // Ends before the guard, whose watchdog is there for what does not end.
+    let kept = Kept::default();
     let setup = Setup {
         cases: &world.set.cases,
         plan: &plan,
@@ -155,7 +159,7 @@ pub fn run(args: &RunArgs) -> Done {
         fail_fast: args.fail_fast,
         jobs: args.jobs as usize,
         electrum: Some(&electrum),
-        keep: args.keep,
+        keep: args.keep.then_some(&kept),
         fresh_clusters: args.fresh_clusters,
         limits,
         run_dir,
@@ -187,6 +191,12 @@ pub fn run(args: &RunArgs) -> Done {
     }
     // A terminal that has gone away changes no verdict.
     let _ = screen.finish();
+    if let Some(watch) = watch {
+        keep::leave(&kept, &guard);
+        if !kept.is_empty() && written.is_ok() {
+            watch.hold(&kept, &guard, code)?;
+        }
+    }
     match written {
         Ok(_) => Ok(code),
         // Every result was shown; only the file is incomplete.
