@@ -21,5 +21,6 @@ pub mod results;
 pub mod run;
 pub mod scenario;
 pub mod snapshot;
+pub mod transcript;
 pub mod turns;
 pub mod wait;
