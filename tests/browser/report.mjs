@@ -41,6 +41,9 @@ const withHistory = report("history.html", place("everything.jsonl"), place("bef
 const large = report("many.html", place("many.jsonl"));
 lnconform("diff", place("before.jsonl"), place("everything.jsonl"), "--format", "html", "-o", place("diff.html"));
 const diff = pathToFileURL(place("diff.html")).href;
+lnconform("spec", "coverage", place("everything.jsonl"), "--format", "html", "-o", place("coverage.html"));
+const coverage = pathToFileURL(place("coverage.html")).href;
+const FAILED_ON_THE_WIRE = `${all}#show=all&check=keysend%2Fdirect%23paid&on=payee%3Dldk-node%2Cpayer%3Dlnd`;
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -101,6 +104,7 @@ const tests = {
     // As few scripts and no pictures: nothing became an element.
     assert.equal(await page.locator("script").count(), 3);
     assert.equal(await page.locator("img").count(), 0);
+    assert.equal(await page.evaluate(() => [...document.querySelectorAll("template")].filter((t) => t.content.querySelector("script, img")).length), 0);
     await page.locator("#list tr", { hasText: "hostile/name" }).locator("a").click();
     const shown = await page.locator("dialog").textContent();
     assert(shown.includes("</script><script>alert(2)</script>"), shown);
@@ -245,6 +249,98 @@ const tests = {
     await close();
   },
 
+  async "a failure on live nodes shows what was said, as a diagram and as a list"() {
+    const { page, faults, close } = await open(FAILED_ON_THE_WIRE);
+    await page.waitForSelector("dialog[open]");
+    const diagram = page.locator("dialog .sequence svg");
+    assert.equal(await diagram.count(), 1);
+    assert.equal(await diagram.locator("polygon").count(), 91, "an arrow for each message");
+    assert.equal(await diagram.locator(".note.failure").count(), 30);
+    const drawn = await diagram.textContent();
+    for (const part of ["payer", "lnd", "payee", "ldk-node", "update_add_htlc", "amount_msat 100000", "in the onion", "record 5482373484 6c6c", "✗ failure: incorrect_or_unknown_paym", "code 0x400f", "3449 ms"]) {
+      assert(drawn.includes(part), `${part} is missing in ${drawn.slice(0, 900)}`);
+    }
+    assert.match(await page.locator("dialog .sequence").textContent(), /12 messages before them are left out/);
+    // It is an element of SVG, not only of that name, and its text lies between the lifelines.
+    const placed = await diagram.evaluate((svg) => {
+      const lives = [...svg.querySelectorAll(".life")].map((l) => l.x1.baseVal.value);
+      const texts = [...svg.querySelectorAll(".field, .inside, .title")].map((t) => t.getBBox());
+      return { svg: svg instanceof SVGSVGElement, lives, left: Math.min(...texts.map((b) => b.x)), right: Math.max(...texts.map((b) => b.x + b.width)) };
+    });
+    assert(placed.svg);
+    assert(placed.left >= placed.lives[0] && placed.right <= placed.lives[1], JSON.stringify(placed));
+    // The picture scrolls inside its box, with the keyboard too, and the arrows stay with it.
+    const box = page.locator("dialog .sequence .scroll");
+    assert(await box.evaluate((b) => b.scrollHeight > b.clientHeight));
+    await box.focus();
+    await page.keyboard.press("End");
+    await page.waitForFunction(() => document.querySelector("dialog .sequence .scroll").scrollTop > 0);
+    await page.keyboard.press("ArrowRight");
+    assert.equal(await page.locator("#check-h").textContent(), "keysend/direct#paid");
+    const list = page.locator("dialog .sequence li");
+    assert.equal(await list.count(), 91);
+    assert.match(await list.nth(1).textContent(), /^3401 ms: payer to payee: update_add_htlc, htlc_id 0, .*; in the onion: record 2 0186a0, /);
+    await box.evaluate((b) => { b.scrollTop = 0; b.scrollIntoView(); });
+    await shoot(page, "transcript");
+    assert.deepEqual(faults, []);
+    await close();
+    for (const [name, settings] of [["transcript-phone", { viewport: PHONE, isMobile: true, hasTouch: true, colorScheme: "dark" }], ["transcript-dark", { colorScheme: "dark" }]]) {
+      const other = await open(FAILED_ON_THE_WIRE, settings);
+      await other.page.waitForSelector("dialog[open] .sequence svg");
+      assert.equal(await other.page.evaluate(() => { const d = document.getElementById("check"); return d.scrollWidth - d.clientWidth; }), 0);
+      const dark = await other.page.locator("dialog .sequence .title").first().evaluate((t) => getComputedStyle(t).fill);
+      assert.equal(dark, "rgb(228, 232, 236)", "text is light on dark");
+      await other.page.locator("dialog .sequence .scroll").evaluate((b) => b.scrollIntoView());
+      await shoot(other.page, name);
+      assert.deepEqual(other.faults, []);
+      await other.close();
+    }
+  },
+
+  async "the page of coverage"() {
+    const { page, faults, close } = await open(coverage);
+    const all = Number((await page.locator("#found").textContent()).match(/^(\d+) statements$/)[1]);
+    assert(all > 300, `${all}`);
+    await page.keyboard.press("/");
+    assert.equal(await focused(page), "q");
+    await page.keyboard.type("unknown-even-feature");
+    await page.waitForFunction(() => / of /.test(document.getElementById("found").textContent));
+    const shown = page.locator(".group tbody tr:visible");
+    assert(await shown.count() >= 1 && await shown.count() < 10);
+    await page.locator("#reset").click();
+    await settled(page, `${all} statements`);
+    await page.locator("#state").selectOption("covered");
+    await settled(page, `1 of ${all} statements`);
+    assert.match(page.url(), /#state=covered$/);
+    assert.match(await shown.first().textContent(), /✓ covered/);
+    assert.match(await page.locator("main").textContent(), /✗ ldk-0.2/);
+    await page.locator("#reset").click();
+    await page.locator("#state").selectOption("excluded");
+    await page.waitForFunction(() => / of /.test(document.getElementById("found").textContent));
+    assert.match(await shown.first().textContent(), /Excluded: ./);
+    await page.locator("#reset").click();
+    // A link from the table of specifications, and the same again from the address alone.
+    await page.locator("#specs-h ~ .scroll a", { hasText: /^bolt12$/ }).click();
+    await page.waitForFunction(() => document.getElementById("spec").value === "bolt12");
+    const words = await page.locator("#found").textContent();
+    const again = await open(page.url());
+    assert.equal(await again.page.locator("#found").textContent(), words);
+    await again.close();
+    await shoot(page, "coverage-statements");
+    await page.goto(coverage);
+    await shoot(page, "coverage");
+    assert.deepEqual(faults, []);
+    await close();
+    const phone = await open(`${coverage}#spec=bolt12&state=covered`, { viewport: PHONE, isMobile: true, hasTouch: true, colorScheme: "dark" });
+    assert.equal(await phone.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
+    await shoot(phone.page, "coverage-phone");
+    await phone.close();
+    const bare = await open(coverage, { javaScriptEnabled: false });
+    assert.equal(await bare.page.locator(".group tbody tr").count(), all);
+    assert.equal(await bare.page.locator("#filter").isVisible(), false);
+    await bare.close();
+  },
+
   async "light and dark, as the system says or as chosen"() {
     const ground = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const { page, faults, close } = await open(all, { colorScheme: "light" });
@@ -301,6 +397,16 @@ const tests = {
         await page.waitForSelector("dialog[open]");
         (await accessible(page, `a check, ${colorScheme}, ${viewport.width}`)).forEach((m) => minor.add(m));
         await close();
+      }
+      for (const viewport of [DESKTOP, PHONE]) {
+        const said = await open(FAILED_ON_THE_WIRE, { colorScheme, viewport });
+        await said.page.waitForSelector("dialog[open] .sequence svg");
+        for (const d of await said.page.locator("dialog details").all()) await d.evaluate((e) => { e.open = true; });
+        (await accessible(said.page, `a transcript, ${colorScheme}, ${viewport.width}`)).forEach((m) => minor.add(m));
+        await said.close();
+        const covered = await open(`${coverage}#spec=bolt12`, { colorScheme, viewport });
+        (await accessible(covered.page, `the page of coverage, ${colorScheme}, ${viewport.width}`)).forEach((m) => minor.add(m));
+        await covered.close();
       }
       const other = await open(diff, { colorScheme });
       (await accessible(other.page, `the difference, ${colorScheme}`)).forEach((m) => minor.add(m));

@@ -20,6 +20,17 @@ const summary = (exit_code, notes = []) => ({
 export const lines = (records) => records.map((r) => JSON.stringify(r) + "\n").join("");
 
 const RULE = "bolt12/offer/reader/unknown-even-feature";
+// What the payee of a payment heard and said: two messages of a handshake, then many payments.
+const PAYER = "02".padEnd(66, "c");
+const said = [{ at_ms: 1502, direction: "in", peer: PAYER, message: "init", features: "80".repeat(40), inbound: true }];
+for (let n = 0; n < 30; n++) {
+  said.push(
+    { at_ms: 3401 + 60 * n, direction: "in", peer: PAYER, message: "update_add_htlc", htlc_id: n, amount_msat: "100000", payment_hash: "5c".repeat(32), cltv_expiry: 188,
+      payload: [{ type: "2", value: "0186a0" }, { type: "4", value: "bc" }, { type: "5482373484", value: "6c".repeat(32) }] },
+    { at_ms: 3420 + 60 * n, direction: "in", peer: PAYER, message: "commitment_signed", bytes: "ff".repeat(98) },
+    { at_ms: 3449 + 60 * n, direction: "out", peer: PAYER, message: "update_fail_htlc", htlc_id: n,
+      failure: { code: 16399, name: "incorrect_or_unknown_payment_details", data: "00000000000186a00000006c", hop: 0 } });
+}
 const pair = { payer: "ldk-node", payee: "lnd" };
 const known = ["reference", "ldk-0.2", "lnd", "ldk-node"];
 
@@ -48,17 +59,20 @@ export const everything = [
   check("hostile/name", SCRIPT, "failed", {
     expected: false, blame: "harness", message: `one ${BREAKOUT}\ntwo`, want: { [BREAKOUT]: BREAKOUT }, got: { x: BREAKOUT },
     log_tail: `a line\n${BREAKOUT}\n`, rerun: `lnconform run '${BREAKOUT}'`, evidence: [BREAKOUT],
+    transcripts: [{ role: BREAKOUT, lines: [{ message: BREAKOUT, peer: SCRIPT, [BREAKOUT]: BREAKOUT, failure: { name: SCRIPT }, payload: [{ type: SCRIPT, value: BREAKOUT }] }] }],
   }),
   check(`hostile/${BREAKOUT}`, "reference", "passed"),
   check("keysend/direct#paid", pair, "passed"),
   check("keysend/direct#paid", { payer: "lnd", payee: "ldk-node" }, "failed", {
     expected: false, flaky: true, attempt: 1, blame: "environment", message: "no deadline", log_tail: "12:00 opened\n12:01 closed\n",
+    cluster: "c1", transcripts: [{ role: "payee", lines: said, left_out: 12 }],
   }),
   check("keysend/direct#paid", { payer: "lnd", payee: "ldk-node" }, "passed", { flaky: true, attempt: 2 }),
   { type: "observation", id: "bolt12/offer/minimal", implementation: "reference", value: { offer_id: "cd" }, snapshot: "same" },
   { type: "observation", id: "bolt12/offer/minimal", implementation: "ldk-0.2", value: { offer_id: "cd" }, snapshot: "changed", diff: "--- stored\n+++ seen\n@@ -1 +1 @@\n-offer_id: ab\n+offer_id: cd\n" },
   { type: "disagreement", id: "bolt12/offer/silent", groups: [{ implementations: ["reference", SCRIPT], value: { n: 1 } }, { implementations: ["lnd"], value: BREAKOUT }] },
-  { type: "dialect", name: "async/ldk", speakers: ["ldk-node", SCRIPT], feature_bits: { held: 52 }, passed: 3 },
+  { type: "dialect", name: "async/ldk", title: "LDK's", draft: "Async payments", speakers: ["ldk-node", SCRIPT], passed: 3, failed: 1, numbers: { "held HTLCs, feature": "52/53", [BREAKOUT]: BREAKOUT }, source: "features.rs" },
+  { type: "node", role: "payer", implementation: "lnd", version: "1.2.3", node_id: PAYER, started_ms: 410, log: "payer/adapter.log", cluster: "c1" },
   { type: "phase", name: "start", duration_ms: 410, cluster: "c1" },
   { type: "phase", name: "steps", duration_ms: 1200, cluster: "c1", id: "keysend/direct" },
   summary(1, ["tests/expectations/ldk.yaml:20: a/gone on ldk-0.2: no check has this id", "flaky: keysend/direct#paid passed 1 of 2 times"]),

@@ -336,6 +336,9 @@ pub struct ReportArgs {
     /// How it is shown
     #[arg(long, value_enum, default_value = "pretty")]
     pub format: ReportFormat,
+    /// Of `--format badge`: only the checks that ran on this implementation, alone or in any role
+    #[arg(long, value_name = "NAME")]
+    pub implementation: Option<String>,
     /// Where it is written; without it, to standard output. Of `--format github`, the page of the step
     #[arg(long, short, value_name = "PATH")]
     pub output: Option<PathBuf>,

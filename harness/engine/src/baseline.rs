@@ -425,6 +425,7 @@ fn probe(id: &str, actor: &Actor) -> Check {
         evidence: Vec::new(),
         rerun: None,
         log_tail: None,
+        transcripts: Vec::new(),
         failure: None,
         source: None,
     }

@@ -2,7 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::plan::{Participant, Unit, Who, role_names};
-use crate::record::{Blame, Check, Failure, Keyword, Outcome};
+use crate::record::{Blame, Check, Failure, Keyword, Outcome, Transcript};
 use jiff::civil::Date;
 use lnconform_protocol::Answer;
 use lnconform_vectors::case::Case;
@@ -35,6 +35,8 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// Tail of the log.
     pub log_tail: Option<String>,
+    /// What nodes that keep a transcript said and heard.
+    pub transcripts: Vec<Transcript>,
     /// Requirement ids.
     pub covers: Vec<String>,
     /// Something that was asked for by name is missing, or did not say hello: exit code 5.
@@ -55,6 +57,7 @@ impl Finding {
             duration,
             evidence: Vec::new(),
             log_tail: None,
+            transcripts: Vec::new(),
             covers: covers.to_vec(),
             missing: false,
         }
@@ -147,6 +150,7 @@ impl Judge<'_> {
             evidence: finding.evidence,
             rerun: None,
             log_tail: finding.log_tail,
+            transcripts: finding.transcripts,
             failure: None,
             source: (!passed).then(|| format!("{}:{}", case.file.display(), case.line)),
         };

@@ -22,5 +22,6 @@ pub mod results;
 pub mod run;
 pub mod scenario;
 pub mod snapshot;
+pub mod transcript;
 pub mod turns;
 pub mod wait;

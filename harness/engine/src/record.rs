@@ -240,12 +240,35 @@ pub struct Check {
     /// Tail of the node's or adapter's log, for a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_tail: Option<String>,
+    /// For a failure on live nodes: what nodes that keep a transcript (the peer that the harness
+    /// plays does) said and heard in the scenario, decrypted, and cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transcripts: Vec<Transcript>,
     /// How it failed, as the ledger of expected failures compares it; absent for a pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// Where the vector says so, `file:line`; absent for a pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+/// The conversations of one node, as it wrote them down. At most the last 200 messages and 64 KiB;
+/// texts of more than 160 characters, long lists and deep objects end in `…`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transcript {
+    /// Role of the node that kept it.
+    pub role: String,
+    /// The messages, the oldest first: `at_ms` (milliseconds since the node's start), `direction`
+    /// (`in`, `out`), `peer` (node id), `message` (the name in the specification), and fields of the
+    /// message.
+    pub lines: Vec<serde_json::Map<String, Value>>,
+    /// Messages that were left out before these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// How a check failed, in the terms that stay the same from run to run.

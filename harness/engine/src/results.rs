@@ -747,6 +747,7 @@ pub(crate) mod tests {
             evidence: vec![],
             rerun: None,
             log_tail: None,
+            transcripts: Vec::new(),
             failure: None,
             source: None,
         }

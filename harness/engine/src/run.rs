@@ -505,6 +505,7 @@ impl<'a> Tally<'a> {
                 evidence: Vec::new(),
                 rerun: None,
                 log_tail: None,
+                transcripts: Vec::new(),
                 failure: None,
                 source: None,
             };

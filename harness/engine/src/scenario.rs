@@ -6,7 +6,8 @@ use crate::judge::{Finding, answer_value};
 use crate::kept::Kept;
 use crate::lnurl::{self, Lnurl};
 use crate::plan::{Participant, Unit, Who};
-use crate::record::{Blame, Failure, Node, Outcome, Phase};
+use crate::record::{Blame, Failure, Node, Outcome, Phase, Transcript};
+use crate::transcript;
 use crate::turns::{Turn, Turns};
 use crate::wait::Stop;
 use bitcoin::constants::ChainHash;
@@ -288,8 +289,8 @@ impl Group<'_> {
             }
             _ => {}
         }
-        let tail = log_tails(&stage.run.path().join(&name), &LogSizes::new());
-        self.close(item, &name, &mut played, &tail);
+        let said = Said::of(&stage.run.path().join(&name), &LogSizes::new());
+        self.close(item, &name, &mut played, &said);
         report(Event::Played(item.place, Box::new(played)));
         match stage.keep {
             Some(kept) => kept.leave_folder(),
@@ -346,11 +347,11 @@ impl Group<'_> {
             return;
         }
         // Before the nodes are stopped, or there would be nothing but how they end.
-        let tail = log_tails(&running.cluster.dir, &before);
+        let said = Said::of(&running.cluster.dir, &before);
         let name = running.name.clone();
         let harmless = |f: &Finding| passed(f) || (stage.foretold)(item, Some(f)) && !broke(f);
         if whole && played.findings.iter().all(harmless) && !stage.stop.is_set() {
-            self.close(item, &name, &mut played, &tail);
+            self.close(item, &name, &mut played, &said);
             report(Event::Played(item.place, Box::new(played)));
             running.suspect = true;
             self.running = Some(running);
@@ -371,7 +372,7 @@ impl Group<'_> {
             return;
         }
         self.halt(running, Some(why), report);
-        self.close(item, &name, &mut played, &tail);
+        self.close(item, &name, &mut played, &said);
         report(Event::Played(item.place, Box::new(played)));
         self.remove(&name);
     }
@@ -409,7 +410,7 @@ impl Group<'_> {
     }
 
     /// Puts to the findings of a scenario what there is to see.
-    fn close(&self, item: &Item<'_>, name: &str, played: &mut Played, tail: &str) {
+    fn close(&self, item: &Item<'_>, name: &str, played: &mut Played, said: &Said) {
         let stage = self.stage;
         let findings = &mut played.findings;
         if stage.stop.is_set() {
@@ -433,9 +434,10 @@ impl Group<'_> {
             finding
                 .evidence
                 .extend(saved.iter().map(|p| p.to_string_lossy().into_owned()));
-            if finding.log_tail.is_none() && !tail.is_empty() {
-                finding.log_tail = Some(tail.to_owned());
+            if finding.log_tail.is_none() && !said.tail.is_empty() {
+                finding.log_tail = Some(said.tail.clone());
             }
+            finding.transcripts.clone_from(&said.transcripts);
         }
     }
 
@@ -1134,10 +1136,43 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
 fn is_log(path: &Path) -> bool {
     let digits = |stem: &std::ffi::OsStr| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit);
     let log = path.extension().is_some_and(|e| e == "log");
-    let transcript = path
+    let said = path
         .file_name()
-        .is_some_and(|name| name == "transcript.jsonl");
-    transcript || log && !path.file_stem().is_some_and(digits)
+        .is_some_and(|name| name == transcript::FILE);
+    said || log && !path.file_stem().is_some_and(digits)
+}
+
+/// What a cluster's nodes had to say during a scenario.
+struct Said {
+    /// The last lines of their logs.
+    tail: String,
+    /// Of those that keep one.
+    transcripts: Vec<Transcript>,
+}
+
+impl Said {
+    /// What stands below a cluster's folder beyond the sizes given.
+    fn of(dir: &Path, before: &LogSizes) -> Self {
+        Self {
+            tail: log_tails(dir, before),
+            transcripts: transcripts(dir, before),
+        }
+    }
+}
+
+/// The transcripts below a cluster's folder, as far as they are new, by the folder of their node.
+fn transcripts(dir: &Path, before: &LogSizes) -> Vec<Transcript> {
+    let of_file = |path: PathBuf| {
+        let role = path.strip_prefix(dir).ok()?.iter().next()?;
+        let from = before.get(&path).copied().unwrap_or(0);
+        transcript::read(&path, &role.to_string_lossy(), from)
+    };
+    let kept = |path: &PathBuf| path.file_name().is_some_and(|n| n == transcript::FILE);
+    logs(dir)
+        .into_iter()
+        .filter(kept)
+        .filter_map(of_file)
+        .collect()
 }
 
 /// Most of a log that is kept as evidence, in bytes from its end.
@@ -1504,6 +1539,28 @@ mod tests {
              payee/adapter.log:\n  payee 21\n\
              payer/adapter.log, before this scenario:\n  payer 19\n  payer 20\n"
         );
+    }
+
+    #[test]
+    fn transcripts_are_those_of_the_scenario_by_role() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |role: &str| {
+            let folder = dir.path().join(role).join("data");
+            std::fs::create_dir_all(&folder).unwrap();
+            folder.join("transcript.jsonl")
+        };
+        let line = |message: &str| format!("{{\"message\":\"{message}\"}}\n");
+        std::fs::write(file("payer"), line("init")).unwrap();
+        std::fs::write(file("payee"), line("init")).unwrap();
+        std::fs::write(dir.path().join("payee/adapter.log"), line("no message")).unwrap();
+        let all = transcripts(dir.path(), &LogSizes::new());
+        let roles: Vec<&str> = all.iter().map(|t| t.role.as_str()).collect();
+        assert_eq!(roles, ["payee", "payer"]);
+        let before = log_sizes(dir.path());
+        std::fs::write(file("payer"), line("init") + &line("ping")).unwrap();
+        let [new] = transcripts(dir.path(), &before).try_into().unwrap();
+        assert_eq!((new.role.as_str(), new.lines.len()), ("payer", 1));
+        assert_eq!(new.lines[0]["message"], "ping");
     }
 
     #[test]

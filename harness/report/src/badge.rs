@@ -3,9 +3,10 @@
 use crate::digest::Digest;
 use crate::terminal::ReportError;
 use crate::text::{clean, clean_json};
-use lnconform_engine::record::Outcome;
+use lnconform_engine::record::{Outcome, Record};
 use lnconform_engine::results::{ReadEnd, Sink, visit};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -13,12 +14,54 @@ use std::path::Path;
 /// with the implementation's name where only one took part. The message counts what passed among
 /// what passed or failed, then what is unexpected.
 ///
+/// With the name of an implementation, only the checks count that ran on it, alone or in any role; what
+/// is stale or missing in the rest of the run is none of its business.
+///
 /// # Errors
-/// The result file, the output.
-pub fn show<W: Write>(path: &Path, mut out: W) -> Result<ReadEnd, ReportError> {
+/// The result file, the output; an implementation on which no check ran.
+pub fn show<W: Write>(
+    path: &Path,
+    implementation: Option<&str>,
+    mut out: W,
+) -> Result<ReadEnd, ReportError> {
     let mut digest = Digest::default();
-    let end = visit(path, |record| digest.record(&record))?;
-    let text = badge(&digest).to_string();
+    let mut people = BTreeSet::new();
+    let end = visit(path, |record| {
+        if let (Some(name), Record::Check(check)) = (implementation, &record) {
+            let roles = check.roles.iter().flat_map(BTreeMap::values);
+            let who: Vec<&String> = check.implementation.iter().chain(roles).collect();
+            let its_own = who.iter().any(|w| *w == name);
+            people.extend(who.into_iter().cloned());
+            if !its_own {
+                return;
+            }
+        }
+        digest.record(&record);
+    })?;
+    let made = match implementation {
+        None => badge(&digest),
+        Some(name) if digest.counters.total() == 0 => {
+            let people: Vec<&str> = people.iter().map(String::as_str).collect();
+            return Err(ReportError::Nobody {
+                name: clean(name).into_owned(),
+                there: match people.as_slice() {
+                    [] => "nobody".to_owned(),
+                    people => clean(&people.join(", ")).into_owned(),
+                },
+            });
+        }
+        Some(name) => {
+            // How the run ended says something of all of them.
+            let code = digest.counters.exit_code(0, false, false);
+            if let Some(summary) = &mut digest.summary {
+                summary.exit_code = code;
+            }
+            let mut made = badge(&digest);
+            made["label"] = json!(format!("lnconform: {}", clean(name)));
+            made
+        }
+    };
+    let text = made.to_string();
     writeln!(out, "{}", clean_json(&text))?;
     out.flush()?;
     Ok(end)

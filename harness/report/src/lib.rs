@@ -5,7 +5,6 @@
 //! made safe first, see [`text`].
 
 pub mod badge;
-mod dialects;
 pub mod diff;
 mod difference;
 mod digest;

@@ -38,6 +38,7 @@ pub fn show<W: Write>(
     let mut digest = Digest::default();
     let mut known = Known::new();
     let mut disagreements: Vec<Disagreement> = Vec::new();
+    let mut dialects = Vec::new();
     let end = visit(path, |record| {
         digest.record(&record);
         match record {
@@ -51,16 +52,29 @@ pub fn show<W: Write>(
                 }
             }
             Record::Disagreement(d) if disagreements.len() < LISTED => disagreements.push(d),
+            Record::Dialect(dialect) => dialects.push(dialect),
             _ => {}
         }
     })?;
     let mut text = page(&digest, &known, &disagreements, requirements);
-    let dialects = crate::dialects::read(path);
-    if !dialects.rows.is_empty() {
+    let drafts = crate::numbers::drafts(&dialects);
+    if !drafts.is_empty() {
         text.push_str("## Dialects\n\n");
-        let codes = |cells: &[String]| cells.iter().map(|c| code(c)).collect::<Vec<_>>();
-        let rows: Vec<Vec<String>> = dialects.rows.iter().map(|r| codes(r)).collect();
-        let heads = codes(&dialects.heads);
+    }
+    for draft in &drafts {
+        let row = |first: String, cells: &[String]| {
+            std::iter::once(first)
+                .chain(cells.iter().map(|c| code(c)))
+                .collect::<Vec<_>>()
+        };
+        let heads = row(code(&draft.name), &draft.dialects);
+        let items = draft
+            .rows
+            .iter()
+            .map(|(item, cells)| row(code(item), cells));
+        let rows: Vec<Vec<String>> = items
+            .chain([row("spoken by".into(), &draft.speakers)])
+            .collect();
         markup::table(&mut text, &heads, heads.len(), &rows);
     }
     if end.cut {

@@ -218,6 +218,14 @@ pub enum ReportError {
     /// Where the report goes.
     #[error("the report cannot be written: {0}; give another place with `--output PATH`")]
     Output(#[from] io::Error),
+    /// A report of one implementation that the result file does not have.
+    #[error("no check of the result file ran on `{name}`; there is {there}")]
+    Nobody {
+        /// Who was asked for.
+        name: String,
+        /// Who is there, joined by commas.
+        there: String,
+    },
 }
 
 /// The first line of an unexpected result.

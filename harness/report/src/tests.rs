@@ -89,6 +89,7 @@ pub(crate) fn check(id: &str, who: &str, outcome: Outcome) -> Check {
         evidence: vec![],
         rerun: None,
         log_tail: None,
+        transcripts: vec![],
         failure: None,
         source: None,
     }

@@ -242,6 +242,8 @@
       d.diff?.length ? el("details", {}, el("summary", {}, "Both whole"), part("Wanted", pre(d.want)), part("Got", pre(d.got))) : null,
       d.moved ? part("Stored (−) and seen (+)", lines(d.moved)) : null,
       d.log ? part("The tail of the log", pre(d.log)) : null,
+      d.sequence ? d.sequence.map((n) => (n < 0 ? el("p", { class: "faint" }, "The transcript is not drawn: the page holds too many. It is in the result file.")
+        : at(`sequence-${n}`).content.cloneNode(true))) : null,
       d.rerun ? part("Run it again", el("div", { class: "again" }, pre(d.rerun), copy(d.rerun))) : null,
       c.observed !== null && !d.got ? el("details", {}, el("summary", {}, `What was observed (${c.state})`), pre(c.observed)) : null,
       part("Facts", el("dl", { class: "facts" },
@@ -336,7 +338,7 @@
     const writes = into.matches?.("input, select, textarea");
     if (dialog.open) {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by && !into.matches?.("pre")) { event.preventDefault(); const place = found.indexOf(open); if (place >= 0) go(found[place + by]); }
+      if (by && !into.matches?.("pre, .scroll")) { event.preventDefault(); const place = found.indexOf(open); if (place >= 0) go(found[place + by]); }
       return;
     }
     if (event.key === "/" && !writes) { event.preventDefault(); at("q").focus(); at("checks").scrollIntoView(); return; }

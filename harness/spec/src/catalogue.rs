@@ -264,18 +264,6 @@ impl Catalogue {
         }
     }
 
-    /// The catalogues of `dir` where it is given and holds any, else those of the binary. Callers
-    /// pass `specs`, so that a `specs/` in the working directory wins.
-    ///
-    /// # Errors
-    /// As [`Catalogue::load`].
-    pub fn open(dir: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
-        match dir {
-            Some(dir) if dir.join("catalogue").is_dir() => Self::load(dir),
-            _ => Self::embedded(),
-        }
-    }
-
     /// The catalogues of `dir`, and those of the binary for all other specifications: for somebody
     /// who writes a catalogue outside of this repository, beside the built-in vectors.
     ///
@@ -624,16 +612,10 @@ mod tests {
                 .to_string()
                 .contains("cannot be read")
         );
-        assert!(
-            Catalogue::open(Some(dir.path()))
-                .unwrap()
-                .get("bolt01/tlv/order")
-                .is_some()
-        );
         let folder = dir.path().join("catalogue");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("a.yaml"), format!("{HEAD}{ENTRY}")).unwrap();
-        let catalogue = Catalogue::open(Some(dir.path())).unwrap();
+        let catalogue = Catalogue::load(dir.path()).unwrap();
         assert!(catalogue.get("a/b").is_some() && catalogue.get("bolt01/tlv/order").is_none());
         std::fs::write(folder.join("b.yaml"), "spec: 5\nx: 1\n").unwrap();
         std::fs::write(folder.join("c.yaml"), [0xff]).unwrap();

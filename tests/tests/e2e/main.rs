@@ -16,6 +16,7 @@ mod escaping;
 mod exit_codes;
 mod export;
 mod faulty;
+mod features;
 mod fuzz;
 mod merge;
 mod proofs;

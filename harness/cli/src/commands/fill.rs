@@ -2,7 +2,7 @@
 
 use crate::args::FillArgs;
 use crate::failure::{Done, Failure, print};
-use lnconform_spec::Catalogue;
+use crate::world::catalogue;
 use lnconform_vectors::load::{Options, Root, Vectors};
 use lnconform_vectors::{file::VectorFile, fill as filling};
 use std::collections::BTreeSet;
@@ -16,11 +16,7 @@ pub fn fill(args: &FillArgs) -> Done {
             "there is no vectors/ here; `fill` works in a checkout",
         ));
     }
-    let catalogue = Catalogue::open(
-        Path::new("specs/catalogue")
-            .is_dir()
-            .then_some(Path::new("specs")),
-    )?;
+    let catalogue = catalogue()?;
     let options = Options {
         requirements: Some(&catalogue),
         unfilled: true,

@@ -2,6 +2,7 @@
 
 use crate::args::{DiffArgs, DiffFormat, ReportArgs, ReportFormat, RunFormat};
 use crate::failure::{Done, Failure};
+use crate::world::{catalogue, sources};
 use lnconform_engine::record::Record;
 use lnconform_engine::results::Sink;
 use lnconform_report::github::{self, GithubView};
@@ -9,7 +10,7 @@ use lnconform_report::html::{self, Sentence, Sentences};
 use lnconform_report::json::{self, JsonView};
 use lnconform_report::{Progress, ReportError, Requirement, Requirements, Style, View, diff};
 use lnconform_report::{badge, junit, markdown, terminal};
-use lnconform_spec::{Catalogue, Sources, text};
+use lnconform_spec::{Catalogue, text};
 use std::fs;
 use std::io::{self, Stdout, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -115,6 +116,7 @@ fn requirements(catalogue: &Catalogue) -> Requirements<'_> {
 fn failed(error: ReportError) -> Failure {
     match error {
         ReportError::Results(e) => e.into(),
+        nobody @ ReportError::Nobody { .. } => Failure::usage(nobody),
         // A place that cannot be written to is what the user named; a full disk is not.
         ReportError::Output(e)
             if matches!(
@@ -134,15 +136,18 @@ fn failed(error: ReportError) -> Failure {
 
 /// Shows a result file.
 pub fn report(args: &ReportArgs) -> Done {
-    let own = Path::new("specs");
-    let own = own.join("catalogue").is_dir().then_some(own);
-    let catalogue = Catalogue::open(own)?;
+    let catalogue = catalogue()?;
     let [results, more @ ..] = args.results.as_slice() else {
         return Err(Failure::usage("no result file is named"));
     };
     if !more.is_empty() && args.format != ReportFormat::Html {
         return Err(Failure::usage(
             "only `--format html` shows several result files; name one",
+        ));
+    }
+    if args.implementation.is_some() && args.format != ReportFormat::Badge {
+        return Err(Failure::usage(
+            "only `--format badge` is of one implementation; leave `--implementation` out",
         ));
     }
     let output = args.output.as_deref();
@@ -167,12 +172,15 @@ pub fn report(args: &ReportArgs) -> Done {
         }
         ReportFormat::Json => to(output, |out| json::show(results, out)),
         ReportFormat::Html => {
-            let sentences = sentences(&catalogue, own, args.specs.as_deref())?;
+            let sentences = sentences(&catalogue, args.specs.as_deref())?;
             to(output, |out| html::show(&args.results, out, &sentences))
         }
         ReportFormat::Junit => to(output, |out| junit::show(results, out)),
         ReportFormat::Markdown => to(output, |out| markdown::show(results, out, &rules)),
-        ReportFormat::Badge => to(output, |out| badge::show(results, out)),
+        ReportFormat::Badge => {
+            let only = args.implementation.as_deref();
+            to(output, |out| badge::show(results, only, out))
+        }
     };
     match shown {
         // Whoever closed the pipe has seen enough.
@@ -187,11 +195,7 @@ pub fn report(args: &ReportArgs) -> Done {
 
 /// Requirements with their sentences, where the texts are at hand: our own drafts, and what lies
 /// below `specs`.
-fn sentences<'a>(
-    catalogue: &'a Catalogue,
-    own: Option<&Path>,
-    specs: Option<&Path>,
-) -> Result<Sentences<'a>, Failure> {
+fn sentences<'a>(catalogue: &'a Catalogue, specs: Option<&Path>) -> Result<Sentences<'a>, Failure> {
     // A variable that is set to nothing names none.
     let specs = specs.filter(|dir| !dir.as_os_str().is_empty());
     if let Some(dir) = specs.filter(|dir| !dir.is_dir()) {
@@ -200,8 +204,7 @@ fn sentences<'a>(
             dir.display()
         )));
     }
-    let sources = Sources::open(own)?;
-    let texts = text::sentences_of(catalogue, &sources, specs)?;
+    let texts = text::sentences_of(catalogue, &sources()?, specs)?;
     let rules = requirements(catalogue);
     Ok(Box::new(move |id| {
         Some(Sentence {

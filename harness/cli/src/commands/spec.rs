@@ -6,12 +6,14 @@ use crate::failure::{Done, Failure, note, print, print_json};
 use crate::guard::{Guard, draw_id};
 use crate::world::{World, catalogue, oracle};
 use lnconform_adapters::Limits;
+use lnconform_adapters::registry::PROBE;
 use lnconform_engine::audit::{Auditor, is_negative};
 use lnconform_engine::filter::Filters;
 use lnconform_engine::mutants::Verdicts;
-use lnconform_engine::record::{Outcome, Record};
+use lnconform_engine::record::{Lane, Outcome, Record};
 use lnconform_engine::results;
 use lnconform_engine::run::exit;
+use lnconform_report::html;
 use lnconform_spec::coverage::{Score, score_table, scores};
 use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
 use lnconform_vectors::case::{Case, Origin};
@@ -24,17 +26,19 @@ pub fn coverage(args: &CoverageArgs) -> Done {
     let (file, specs) = (args.results.as_path(), args.specs_named.as_slice());
     let catalogue = catalogue()?;
     catalogue.only(specs).map_err(Failure::usage)?;
-    let mut emitted: Vec<(String, Vec<String>, Outcome, Vec<String>)> = Vec::new();
+    let mut emitted: Vec<(String, Vec<String>, Outcome, Vec<String>, bool)> = Vec::new();
     let mut run = String::new();
     let end = results::visit(file, |record| match record {
         Record::Check(check) => {
             let roles = check.roles.into_iter().flat_map(BTreeMap::into_values);
             let who: BTreeSet<String> = check.implementation.into_iter().chain(roles).collect();
+            let wire = check.lane == Lane::Cluster && who.contains(PROBE);
             emitted.push((
                 check.id,
                 check.requirements,
                 check.outcome,
                 who.into_iter().collect(),
+                wire,
             ));
         }
         Record::Run(header) => run = format!("Run {} of {}", header.run, header.started),
@@ -48,20 +52,17 @@ pub fn coverage(args: &CoverageArgs) -> Done {
     }
     let names: Vec<Vec<&str>> = emitted
         .iter()
-        .map(|(.., who)| who.iter().map(String::as_str).collect())
+        .map(|(.., who, _)| who.iter().map(String::as_str).collect())
         .collect();
-    let emitted =
-        emitted
-            .iter()
-            .zip(&names)
-            .map(
-                |((check, requirements, outcome, _), implementations)| Emitted {
-                    check,
-                    requirements,
-                    outcome: outcome.as_str(),
-                    implementations,
-                },
-            );
+    let emitted = emitted.iter().zip(&names).map(
+        |((check, requirements, outcome, _, wire), implementations)| Emitted {
+            check,
+            requirements,
+            outcome: outcome.as_str(),
+            implementations,
+            wire: *wire,
+        },
+    );
     let mut coverage = count(&catalogue, emitted);
     if let Some(verdicts) = mutants_of(args)? {
         verdicts.tested().for_each(|id| coverage.set_tested(id));
@@ -86,7 +87,7 @@ pub fn coverage(args: &CoverageArgs) -> Done {
             text
         }
         Page::Markdown => coverage.markdown(),
-        Page::Html => coverage.html(&run),
+        Page::Html => html::coverage(&coverage, &run).map_err(Failure::harness)?,
     };
     match (&args.output, args.format) {
         (Some(file), _) => std::fs::write(file, text)

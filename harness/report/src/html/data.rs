@@ -1,12 +1,12 @@
 //! What the page's script reads: every check of the run as compact JSON.
 
+use super::sequence::{self, Sequences};
 use super::{Sentences, embedded};
-use crate::dialects::{self, Dialects};
 use crate::difference::{self, Lines};
 use crate::digest::{Digest, column};
 use crate::text::{clean, clean_json, clean_lines, cut};
 use lnconform_engine::record::{
-    Blame, Check, Disagreement, Keyword, Lane, Observation, Outcome, Phase, Record, Run,
+    Blame, Check, Dialect, Disagreement, Keyword, Lane, Observation, Outcome, Phase, Record, Run,
     SnapshotState,
 };
 use lnconform_engine::results::{ReadEnd, ResultsError, Sink, visit};
@@ -31,7 +31,9 @@ pub(super) struct Model {
     pub observations: Vec<Observation>,
     pub disagreements: Vec<Disagreement>,
     pub phases: Vec<Phase>,
-    pub dialects: Dialects,
+    pub dialects: Vec<Dialect>,
+    /// Who the nodes of the run were.
+    pub nodes: sequence::Nodes,
     /// The last line of the file is cut in the middle.
     pub cut: bool,
     /// Earlier runs, the oldest first.
@@ -79,11 +81,12 @@ pub(super) fn read<P: AsRef<Path>>(paths: &[P]) -> Result<(Model, ReadEnd), Resu
                 model.disagreements.push(d);
             }
             Record::Phase(phase) => model.phases.push(phase),
+            Record::Dialect(dialect) => model.dialects.push(dialect),
+            Record::Node(node) => model.nodes.add(node),
             _ => {}
         }
     })?;
     model.cut = end.cut;
-    model.dialects = dialects::read(latest);
     for (_, path) in heads {
         let mut header = None;
         let mut columns: HashMap<(String, String), usize> = HashMap::new();
@@ -168,7 +171,7 @@ fn difference(lines: &Lines) -> Value {
         .collect()
 }
 
-/// The JSON, ready to stand in the page.
+/// The JSON, ready to stand in the page, and the diagrams that it names by their places.
 ///
 /// `texts` [text]; `who` [[name, 0 implementation or 1 roles, versions]]; `requirements`
 /// [[id, keyword, section, paraphrase, sentence]]; `cases` [[place of id, [requirements], keyword,
@@ -176,7 +179,7 @@ fn difference(lines: &Lines) -> Value {
 /// column + 64 × flaky, attempt, microseconds, place of message or -1, detail or -1, place of
 /// observation or -1, its state; `details` objects; `history` [{run, started, versions}], the oldest
 /// first; `past` for each check a place of a text with a letter for each of them.
-pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> String {
+pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> (String, Vec<String>) {
     let mut texts = Texts::default();
     let mut requirements: Vec<Value> = Vec::new();
     let mut requirement_places: HashMap<&str, usize> = HashMap::new();
@@ -206,6 +209,7 @@ pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> String {
         seen.insert((&o.id, who), o);
     }
 
+    let sequences = Sequences::of(&model.checks, &model.nodes);
     for check in &model.checks {
         let who = check.who();
         let person = *people_places.entry(who.clone()).or_insert_with(|| {
@@ -280,7 +284,10 @@ pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> String {
             *known = json!(texts.line(source));
         }
         let observation = seen.get(&(check.id.as_str(), who.clone())).copied();
-        let detail = detail(check, observation);
+        let mut detail = detail(check, observation);
+        if let Some(drawn) = sequences.places(check) {
+            detail.insert("sequence".into(), json!(drawn));
+        }
         let detail = if detail.is_empty() {
             -1
         } else {
@@ -358,7 +365,7 @@ pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> String {
         "history": history,
         "past": past,
     });
-    embedded(&all.to_string())
+    (embedded(&all.to_string()), sequences.drawn)
 }
 
 fn keyword(keyword: Keyword) -> u8 {

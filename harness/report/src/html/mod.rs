@@ -6,10 +6,13 @@
 //! allows our style and our script by their hashes and nothing else, so that a name that got
 //! through as markup would still do nothing.
 
+mod coverage;
 mod data;
 mod diff;
 mod page;
+mod sequence;
 
+pub use coverage::coverage;
 pub use diff::show as show_diff;
 
 use crate::terminal::{ReportError, Requirement};
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn scripts_write_text_and_never_markup() {
-        for script in [SCRIPT, THEME] {
+        for script in [SCRIPT, THEME, coverage::SCRIPT] {
             for way in [
                 "innerHTML",
                 "outerHTML",

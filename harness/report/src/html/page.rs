@@ -47,7 +47,9 @@ struct Page<'a> {
     tables: Vec<TableView>,
     disagreements: Vec<DisagreementView>,
     disagreed: usize,
-    dialects: &'a crate::dialects::Dialects,
+    drafts: Vec<crate::numbers::Draft>,
+    /// Diagrams, each in a template of its own.
+    sequences: Vec<String>,
     phases: Vec<PhaseView>,
     slowest: Vec<(String, String, String)>,
     lanes: Vec<LaneView>,
@@ -231,12 +233,13 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
     let stale_and_flaky = digest.notes();
     let notes = |notes: &[&str]| notes.iter().take(NOTES).map(|n| safe(n)).collect();
     let (roles, takers) = by_role(model);
+    let (data, sequences) = data::json(model, sentences);
     let page = Page {
         policy: policy(&[THEME, SCRIPT]),
         style: STYLE,
         script: SCRIPT,
         theme: THEME,
-        data: data::json(model, sentences),
+        data,
         title: digest
             .header
             .as_ref()
@@ -298,7 +301,8 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
             })
             .collect(),
         disagreed: model.disagreements.len(),
-        dialects: &model.dialects,
+        drafts: crate::numbers::drafts(&model.dialects),
+        sequences,
         phases: phases(model),
         slowest: slowest(model),
         lanes: lanes(model),

@@ -39,6 +39,18 @@ fn sentences() -> Sentences<'static> {
     })
 }
 
+/// A conversation in which everything is `text`.
+fn said(text: &str) -> Transcript {
+    let line = json!({"at_ms": 7, "direction": "out", "peer": text, "message": text, text: text,
+        "failure": {"name": text, "code": 16399}, "payload": [{"type": "2", "value": text}]});
+    let lines = serde_json::from_value(json!([line])).unwrap();
+    Transcript {
+        role: text.into(),
+        lines,
+        left_out: 3,
+    }
+}
+
 /// [`everything`], and what the views for the terminal have no use for.
 fn sample() -> Vec<Record> {
     let mut records = everything();
@@ -70,6 +82,7 @@ fn sample() -> Vec<Record> {
             blame: Some(Blame::Harness),
             requirements: vec![BREAKOUT.into()],
             cluster: Some(BREAKOUT.into()),
+            transcripts: vec![said(BREAKOUT)],
             ..check(&format!("hostile/{BREAKOUT}"), SCRIPT, Outcome::Failed)
         },
         Check {
@@ -146,7 +159,7 @@ fn sample_file() -> (tempfile::TempDir, std::path::PathBuf) {
     let text = std::fs::read_to_string(&path).unwrap();
     let at = text.trim_end().rfind('\n').unwrap() + 1;
     let more = concat!(
-        "{\"type\":\"dialect\",\"name\":\"async/ldk\",\"speakers\":[\"ldk-node\",\"<script>alert(1)</script>\"],\"passed\":3}\n",
+        "{\"type\":\"dialect\",\"name\":\"async/ldk\",\"title\":\"LDK's\",\"draft\":\"Async payments\",\"speakers\":[\"ldk-node\",\"<script>alert(1)</script>\"],\"passed\":3,\"failed\":1,\"numbers\":{\"held HTLCs\":\"52/53\"},\"source\":\"features.rs\"}\n",
         "{\"type\":\"weather\",\"sun\":true}\n",
     );
     std::fs::write(&path, format!("{}{more}{}", &text[..at], &text[at..])).unwrap();
@@ -683,7 +696,7 @@ fn a_badge_tells_the_end_in_words() {
     let of = |records: &[Record]| -> Value {
         let (_dir, path) = file(records);
         let mut out = Vec::new();
-        let _ = badge::show(&path, &mut out).unwrap();
+        let _ = badge::show(&path, None, &mut out).unwrap();
         serde_json::from_slice(&out).unwrap()
     };
     let one = |outcome, expected, stale| {
@@ -709,6 +722,46 @@ fn a_badge_tells_the_end_in_words() {
     }
     let lines: Vec<String> = badges.iter().map(Value::to_string).collect();
     screen!("report_badge", lines.join("\n"));
+}
+
+#[test]
+fn a_badge_of_one_implementation_counts_its_own_checks() {
+    let (_dir, path) = file(&sample());
+    let of = |name: &str| -> Result<Value, String> {
+        let mut out = Vec::new();
+        let end = badge::show(&path, Some(name), &mut out);
+        let _ = end.map_err(|e| e.to_string())?;
+        Ok(serde_json::from_slice(&out).unwrap())
+    };
+    let own = |name: &str, is: fn(&Check) -> bool| {
+        let checks = sample().into_iter().filter_map(|r| match r {
+            Record::Check(check) => Some(*check),
+            _ => None,
+        });
+        let roles = |c: &Check| c.roles.iter().flatten().any(|(_, who)| who == name);
+        checks
+            .filter(|c| c.implementation.as_deref() == Some(name) || roles(c))
+            .filter(is)
+            .count()
+    };
+    for name in ["lnd", "reference", SCRIPT] {
+        let badge = of(name).unwrap();
+        assert_eq!(badge["label"], format!("lnconform: {name}"));
+        let passed = own(name, |c| c.outcome == Outcome::Passed);
+        let message = badge["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{passed} ")), "{message}");
+        let wrong = own(name, |c| !c.expected && c.outcome != Outcome::CouldNotRun);
+        assert_eq!(badge["color"] == "red", wrong > 0, "{badge}");
+    }
+    let nobody = of("owl\u{1b}").unwrap_err();
+    assert!(
+        nobody.starts_with("no check of the result file ran on `owl\\u{1b}`; there is "),
+        "{nobody}"
+    );
+    assert!(
+        nobody.contains("lnd, ") && nobody.contains("reference"),
+        "{nobody}"
+    );
 }
 
 #[test]
@@ -780,7 +833,7 @@ fn a_full_output_is_the_outputs_fault() {
         html::show(&[&path], Full, &sentences()).unwrap_err(),
         junit::show(&path, Full).unwrap_err(),
         markdown::show(&path, Full, &requirement).unwrap_err(),
-        badge::show(&path, Full).unwrap_err(),
+        badge::show(&path, None, Full).unwrap_err(),
     ] {
         assert!(fault.to_string().contains("--output PATH"), "{fault}");
     }
