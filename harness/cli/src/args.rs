@@ -271,6 +271,9 @@ pub struct ExplainArgs {
     /// Results whose outcomes are shown
     #[arg(long, value_name = "FILE", default_value = ".lnconform/last.jsonl")]
     pub results: PathBuf,
+    /// Of a requirement, every check and every outcome
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -10,6 +10,7 @@
 pub mod chain;
 pub mod clean;
 pub mod electrum_server;
+pub mod git;
 pub mod kept;
 pub mod ports;
 pub mod process;

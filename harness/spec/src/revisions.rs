@@ -1,8 +1,13 @@
 //! The texts of a folder, of one file, or of a revision in a git checkout.
+//!
+//! This room starts no process: who asks for a revision hands in what asks git ([`AskGit`]).
 
 use crate::tree;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
+/// Asks git something in a folder: the folder and git's arguments, and what it answers, or the last
+/// line of what it says against it. The outer error says why git cannot be run at all.
+pub type AskGit<'a> = &'a dyn Fn(&Path, &[&str]) -> Result<Result<Vec<u8>, String>, String>;
 
 /// A text larger than this, in bytes, is no specification.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
@@ -80,6 +85,7 @@ pub fn both(
     old: &str,
     new: &str,
     specs: Option<&Path>,
+    git: AskGit<'_>,
 ) -> Result<(Vec<Text>, Vec<Text>), RevisionError> {
     let is_file = |given: &str| Path::new(given).is_file();
     match (is_file(old), is_file(new)) {
@@ -94,7 +100,7 @@ pub fn both(
         }
         (true, false) => Err(RevisionError::FileAndFolder(old.into(), new.into())),
         (false, true) => Err(RevisionError::FileAndFolder(new.into(), old.into())),
-        (false, false) => Ok((texts(old, specs)?, texts(new, specs)?)),
+        (false, false) => Ok((texts(old, specs, git)?, texts(new, specs, git)?)),
     }
 }
 
@@ -109,13 +115,13 @@ pub fn file(path: &Path) -> Result<String, RevisionError> {
     })
 }
 
-fn texts(given: &str, specs: Option<&Path>) -> Result<Vec<Text>, RevisionError> {
+fn texts(given: &str, specs: Option<&Path>, git: AskGit<'_>) -> Result<Vec<Text>, RevisionError> {
     let path = Path::new(given);
     if path.is_dir() {
         return folder(path);
     }
     match specs {
-        Some(dir) => revision(dir, given),
+        Some(dir) => revision(dir, given, git),
         None => Err(RevisionError::NoPath(given.to_owned())),
     }
 }
@@ -143,8 +149,9 @@ fn folder(dir: &Path) -> Result<Vec<Text>, RevisionError> {
 }
 
 /// Every Markdown text of a commit, below `dir` where that is a folder in the checkout.
-fn revision(dir: &Path, given: &str) -> Result<Vec<Text>, RevisionError> {
-    git(dir, &["rev-parse", "--git-dir"])?.map_err(|why| RevisionError::NoCheckout {
+fn revision(dir: &Path, given: &str, git: AskGit<'_>) -> Result<Vec<Text>, RevisionError> {
+    let git = |args: &[&str]| git(dir, args).map_err(RevisionError::Git);
+    git(&["rev-parse", "--git-dir"])?.map_err(|why| RevisionError::NoCheckout {
         dir: dir.to_owned(),
         revision: given.to_owned(),
         why,
@@ -154,19 +161,16 @@ fn revision(dir: &Path, given: &str) -> Result<Vec<Text>, RevisionError> {
         revision: given.to_owned(),
     };
     let wanted = format!("{given}^{{commit}}");
-    let commit = git(
-        dir,
-        &[
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &wanted,
-        ],
-    )?
+    let commit = git(&[
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        &wanted,
+    ])?
     .map_err(unknown)?;
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
-    let tree = git(dir, &["ls-tree", "-r", "-l", "-z", &commit])?.map_err(unknown)?;
+    let tree = git(&["ls-tree", "-r", "-l", "-z", &commit])?.map_err(unknown)?;
     let mut found = Vec::new();
     for line in tree.split(|b| *b == 0) {
         // MODE blob HASH SIZE<tab>PATH
@@ -182,7 +186,7 @@ fn revision(dir: &Path, given: &str) -> Result<Vec<Text>, RevisionError> {
         if !below.ends_with(".md") || !fits {
             continue;
         }
-        let content = git(dir, &["cat-file", "blob", hash])?.map_err(|why| {
+        let content = git(&["cat-file", "blob", hash])?.map_err(|why| {
             RevisionError::Git(format!("the object {hash} cannot be read: {why}"))
         })?;
         found.push(Text {
@@ -194,33 +198,21 @@ fn revision(dir: &Path, given: &str) -> Result<Vec<Text>, RevisionError> {
     Ok(found)
 }
 
-/// What git answers, or the last line of what it says against it.
-fn git(dir: &Path, args: &[&str]) -> Result<Result<Vec<u8>, String>, RevisionError> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(dir)
-        .args(args)
-        // Another repository than the one of the folder is not meant.
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| RevisionError::Git(e.to_string()))?;
-    if output.status.success() {
-        return Ok(Ok(output.stdout));
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Ok(Err(said
-        .trim()
-        .lines()
-        .last()
-        .unwrap_or("it says nothing")
-        .to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
+
+    fn git(dir: &Path, args: &[&str]) -> Result<Result<Vec<u8>, String>, String> {
+        let output = Command::new("git").arg("-C").arg(dir).args(args).output();
+        let output = output.map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        Ok(match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(last.to_owned()),
+        })
+    }
 
     /// A checkout with two commits: `a.md` changes, `b/c.md` appears.
     fn checkout() -> tempfile::TempDir {
@@ -256,12 +248,12 @@ mod tests {
     #[test]
     fn a_revision_is_read_from_its_checkout_and_a_folder_in_it() {
         let dir = checkout();
-        let (old, new) = both("HEAD~1", "HEAD", Some(dir.path())).unwrap();
+        let (old, new) = both("HEAD~1", "HEAD", Some(dir.path()), &git).unwrap();
         assert_eq!(names(&old), [("a.md", "# A\n")]);
         assert_eq!(names(&new), [("a.md", "# B\n"), ("b/c.md", "# C\n")]);
         let inner = dir.path().join("b");
         assert_eq!(
-            names(&revision(&inner, "HEAD").unwrap()),
+            names(&revision(&inner, "HEAD", &git).unwrap()),
             [("c.md", "# C\n")]
         );
         assert_eq!(
@@ -270,7 +262,7 @@ mod tests {
             "the folder is the last commit"
         );
         // One side may be a folder.
-        let (old, _) = both(dir.path().to_str().unwrap(), "HEAD", Some(dir.path())).unwrap();
+        let (old, _) = both(dir.path().to_str().unwrap(), "HEAD", Some(dir.path()), &git).unwrap();
         assert_eq!(old, new);
     }
 
@@ -278,7 +270,8 @@ mod tests {
     fn two_files_go_by_the_name_of_the_second() {
         let dir = checkout();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        let (old, new) = both(&path("a.md"), &path("b/c.md"), None).unwrap();
+        let no_git = |_: &Path, _: &[&str]| panic!("two files need no git");
+        let (old, new) = both(&path("a.md"), &path("b/c.md"), None, &no_git).unwrap();
         assert_eq!(old[0].below, new[0].below);
         assert_eq!(
             (old[0].content.as_str(), new[0].content.as_str()),
@@ -291,7 +284,7 @@ mod tests {
         let dir = checkout();
         let elsewhere = tempfile::tempdir().unwrap();
         let wrong = |old: &str, new: &str, specs: Option<&Path>| {
-            let error = both(old, new, specs).unwrap_err();
+            let error = both(old, new, specs, &git).unwrap_err();
             assert!(!error.is_environment());
             error.to_string()
         };
@@ -310,5 +303,8 @@ mod tests {
         let file = dir.path().join("a.md");
         let text = wrong(there, file.to_str().unwrap(), None);
         assert!(text.contains("is a file and"), "{text}");
+        let without = |_: &Path, _: &[&str]| Err("no such program".to_owned());
+        let error = both("HEAD", "HEAD", Some(dir.path()), &without).unwrap_err();
+        assert!(error.is_environment(), "{error}");
     }
 }

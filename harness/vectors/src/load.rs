@@ -871,8 +871,12 @@ fn is_vector_path(path: &str) -> bool {
 }
 
 fn place_steps(parsed: &mut VectorFile, text: &str) {
-    for (i, step) in parsed.steps.iter_mut().flatten().enumerate() {
-        step.line = lnconform_yaml::locate(text, &["steps", &i.to_string()]).map_or(1, |p| p.line);
+    let Some(steps) = &mut parsed.steps else {
+        return;
+    };
+    let mut places = lnconform_yaml::items(text, "steps").into_iter();
+    for step in steps {
+        step.line = places.next().map_or(1, |p| p.line);
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod locate;
 
-pub use locate::{Place, duplicate_key, locate, locate_key};
+pub use locate::{Place, duplicate_key, items, locate, locate_key};
 
 use serde::de::DeserializeOwned;
 use std::fmt;

@@ -133,6 +133,24 @@ pub fn locate_key(text: &str, path: &[&str]) -> Option<Place> {
     find(text, path, true)
 }
 
+/// Where each item of the list below the top-level key `list` begins, in their order; empty where
+/// there is no such list. One walk for all, where [`locate`] takes one for each.
+pub fn items(text: &str, list: &str) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut inside = false;
+    walk(text, |path, _, value, duplicate| {
+        let here = path.first().is_some_and(|key| key == list);
+        if here && !duplicate && path.len() == 2 {
+            places.push(value);
+        }
+        // Past the list there is nothing more to see.
+        let past = inside && !here;
+        inside = here;
+        past
+    });
+    places
+}
+
 /// The first key that a mapping of `text` holds twice, with the place of the second.
 pub fn duplicate_key(text: &str) -> Option<(String, Place)> {
     let mut found = None;
@@ -178,6 +196,11 @@ mod tests {
         assert_eq!(locate_key(TEXT, &["b", "0", "y"]), at(4, 5));
         assert_eq!(locate(TEXT, &["b", "1"]), at(5, 5));
         assert_eq!(locate(TEXT, &["b", "0", "gone"]), locate(TEXT, &["b", "0"]));
+        let places = [locate(TEXT, &["b", "0"]), locate(TEXT, &["b", "1"])];
+        let listed: Vec<_> = items(TEXT, "b").into_iter().map(Some).collect();
+        assert_eq!(listed, places);
+        assert!(items(TEXT, "a").is_empty() && items(TEXT, "y").is_empty());
+        assert_eq!(items("b: [1]\na: {b: [2]}\n", "b").len(), 1);
         assert_eq!(duplicate_key(TEXT), None);
         assert_eq!(
             duplicate_key("a: {b: 1, b: 2}"),

@@ -27,16 +27,36 @@ fn explain_tells_what_an_id_is() {
     let requirement = place
         .run(&["explain", "blip-0003/sender/payment-hash"])
         .code(0);
+    let requirement_said = requirement.stdout.clone();
     let after = place
         .run(&["explain", "mine/refused", "--vectors", "v"])
+        .code(0);
+    let all = place
+        .run(&["explain", "blip-0003/sender/payment-hash", "--all"])
+        .code(0);
+    let outcomes = place
+        .run(&["explain", "bolt01/bigsize/minimal", "--vectors", "v"])
         .code(0);
     let step = place.run(&["explain", "keysend/direct#paid"]).code(0);
     let nearly = place.run(&["explain", "bolt01/bigsize/minimum"]).code(2);
     let unknown = place.run(&["explain", "nothing/like/that"]).code(2);
     screen!(
         "explain",
-        screens(&[check, requirement, after, nearly, unknown])
+        screens(&[check, requirement, outcomes, after, nearly, unknown])
     );
+    // A statement fits on a screen; `--all` names each of its checks, as many as were counted.
+    let lines = |text: &str| text.lines().count();
+    assert!(lines(&requirement_said) < 15, "{requirement_said}");
+    let counted = requirement_said
+        .lines()
+        .filter_map(|line| line.split_once(" in the ").map(|(n, _)| n))
+        .map(|n| n.split(' ').next().unwrap().parse::<usize>().unwrap());
+    let named = all
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "checks:")
+        .skip(1);
+    assert_eq!(named.count(), counted.sum::<usize>(), "{}", all.screen());
     assert!(
         step.stdout.contains("check keysend/direct#paid\n"),
         "{}",

@@ -6,6 +6,7 @@ use crate::failure::{Done, Failure, print, print_json};
 use crate::world::{World, catalogue, sources};
 use lnconform_engine::run::check_requirements;
 use lnconform_engine::snapshot::SnapshotStore;
+use lnconform_regtest::git;
 use lnconform_spec::drift::{Drift, drift as compare};
 use lnconform_spec::revisions::{self, RevisionError};
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ impl From<RevisionError> for Failure {
 /// Compares two revisions and shows what differs.
 pub fn drift(args: &DriftArgs) -> Done {
     let specs = args.specs.as_deref().filter(|d| !d.as_os_str().is_empty());
-    let (old, new) = revisions::both(&args.old, &args.new, specs)?;
+    let (old, new) = revisions::both(&args.old, &args.new, specs, &git::ask)?;
     let catalogue = catalogue()?.only(&args.specs_named);
     let catalogue = catalogue.map_err(Failure::usage)?;
     let mut drift = compare(&old, &new, &catalogue, &sources()?);

@@ -2,6 +2,7 @@
 //! known of it.
 
 mod implementation;
+mod statement;
 
 use crate::args::ExplainArgs;
 use crate::commands::{list, mutants, run::quoted};
@@ -29,10 +30,17 @@ pub fn explain(args: &ExplainArgs) -> Done {
     }
     let vector = args.id.split('#').next().unwrap_or(&args.id);
     if let Some(entry) = world.catalogue.get(&args.id) {
-        requirement(&world, entry, specs);
-        covering(&world, &args.id, |_| true);
-        if !world.set.cases.iter().any(|c| c.id == args.id) {
-            outcomes(&args.results, |c| c.requirements.contains(&args.id));
+        let is_check = world.set.cases.iter().any(|c| c.id == args.id);
+        if args.all {
+            requirement(&world, entry, specs);
+            covering(&world, &args.id, |_| true);
+            if !is_check {
+                outcomes(&args.results, |c| c.requirements.contains(&args.id));
+            }
+        } else {
+            statement::explain(&world, entry, specs, &args.results);
+        }
+        if !is_check {
             return Ok(0);
         }
         // A vector may bear the name of the requirement that it is about.
