@@ -365,7 +365,7 @@ impl Group<'_> {
         {
             let check = failed.id.clone();
             self.turn = None;
-            self.close(item, &name, &mut played, &tail);
+            self.close(item, &name, &mut played, &said);
             let who = item.unit.who_text(stage.participants);
             kept.take(&check, &who, running.cluster);
             report(Event::Played(item.place, Box::new(played)));

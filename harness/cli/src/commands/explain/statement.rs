@@ -88,6 +88,8 @@ fn outcomes(catalogue: &Catalogue, id: &str, file: &Path) -> bool {
         requirements: &only,
         outcome: check.outcome.as_str(),
         implementations: who,
+        // Not shown here.
+        wire: false,
     });
     let coverage = coverage(catalogue, emitted);
     let of_this = coverage.requirements.iter().find(|r| r.id == id);
