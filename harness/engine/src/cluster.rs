@@ -31,7 +31,7 @@ const READY: Duration = Duration::from_secs(30);
 const UPDATE_LOST: Duration = Duration::from_secs(4);
 /// How long no node may tell anything before the next scenario of a cluster begins: what comes
 /// later than that belongs to it.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(60);
 /// How long nodes may take to be quiet, and payments to be over, between two scenarios.
 const SETTLE: Duration = Duration::from_secs(2);
 /// What a node that accepts a channel has on chain at least: LDK refuses an anchor channel when it

@@ -562,6 +562,9 @@ pub struct Onions {
 impl Onions {
     /// A handler that hands what is not of async payments to `others`.
     pub fn new(hook: Arc<Hook>, others: Arc<Messages>) -> Self {
+        // One that cannot be told for an async message, since its path does not open, is not refused for
+        // its type either.
+        others.listen(&KNOWN, Box::new(|_, _| false));
         Self { hook, others }
     }
 }

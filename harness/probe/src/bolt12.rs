@@ -117,8 +117,8 @@ impl Sealed {
                 };
                 self.beside.push(Record::new(kind, self.stream()));
             }
-            ("message-unknown-even", _) => self.beside.push(Record::new(62, [])),
-            ("message-unknown-even-payload", _) => self.kind = 72,
+            ("message-unknown-even-field", _) => self.beside.push(Record::new(62, [])),
+            ("message-unknown-even-payload", _) => self.kind = 88,
             ("message-other-reply", _) => self.kind = message::INVOICE_REQUEST,
             ("invreq-past-the-path" | "invoice-past-the-reply-path", _) => self.past_path = true,
             _ => return false,
