@@ -245,7 +245,7 @@ impl Arrival {
         let htlc = |part: &amp_tunnel::Part| {
             ResultObject::new()
                 .maybe("request", part.request.as_ref().map(hex))
-                .with("root_share", hex(&*part.share))
+                .with("root_share", hex(*part.share))
                 .with("index", part.index)
                 .with("payment_hash", hex(part.htlc.payment_hash))
                 .with("amount_msat", part.htlc.amount_msat.to_string())

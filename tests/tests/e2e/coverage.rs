@@ -132,7 +132,7 @@ fn mutants_are_counted_by_section() {
 #[test]
 fn no_vector_covers_what_the_catalogues_exclude() {
     let mut excluded = BTreeMap::new();
-    for file in files(&repository().join("specs/catalogue")) {
+    for file in files(&repository("specs/catalogue")) {
         let text = fs::read_to_string(&file).unwrap();
         let catalogue: serde_json::Value = serde_yaml::from_str(&text).unwrap();
         for entry in catalogue["entries"].as_array().unwrap() {
@@ -143,7 +143,7 @@ fn no_vector_covers_what_the_catalogues_exclude() {
     }
     assert!(excluded.len() > 50, "{excluded:?}");
     let part_of_id = |c: char| c.is_ascii_alphanumeric() || "/-_".contains(c);
-    for file in files(&repository().join("vectors")) {
+    for file in files(&repository("vectors")) {
         let text = fs::read_to_string(&file).unwrap();
         for word in text.split(|c| !part_of_id(c)) {
             let reason = excluded.get(word);

@@ -26,20 +26,27 @@ pub fn coverage(args: &CoverageArgs) -> Done {
     let (file, specs) = (args.results.as_path(), args.specs_named.as_slice());
     let catalogue = catalogue()?;
     catalogue.only(specs).map_err(Failure::usage)?;
-    let mut emitted: Vec<(String, Vec<String>, Outcome, Vec<String>, bool)> = Vec::new();
+    struct Seen {
+        check: String,
+        requirements: Vec<String>,
+        outcome: Outcome,
+        who: Vec<String>,
+        wire: bool,
+    }
+    let mut seen: Vec<Seen> = Vec::new();
     let mut run = String::new();
     let end = results::visit(file, |record| match record {
         Record::Check(check) => {
             let roles = check.roles.into_iter().flat_map(BTreeMap::into_values);
             let who: BTreeSet<String> = check.implementation.into_iter().chain(roles).collect();
             let wire = check.lane == Lane::Cluster && who.contains(PROBE);
-            emitted.push((
-                check.id,
-                check.requirements,
-                check.outcome,
-                who.into_iter().collect(),
+            seen.push(Seen {
+                check: check.id,
+                requirements: check.requirements,
+                outcome: check.outcome,
+                who: who.into_iter().collect(),
                 wire,
-            ));
+            });
         }
         Record::Run(header) => run = format!("Run {} of {}", header.run, header.started),
         _ => {}
@@ -50,19 +57,20 @@ pub fn coverage(args: &CoverageArgs) -> Done {
             "{file}: the run was ended before its end, so there may be more"
         ));
     }
-    let names: Vec<Vec<&str>> = emitted
+    let names: Vec<Vec<&str>> = seen
         .iter()
-        .map(|(.., who, _)| who.iter().map(String::as_str).collect())
+        .map(|one| one.who.iter().map(String::as_str).collect())
         .collect();
-    let emitted = emitted.iter().zip(&names).map(
-        |((check, requirements, outcome, _, wire), implementations)| Emitted {
-            check,
-            requirements,
-            outcome: outcome.as_str(),
+    let emitted = seen
+        .iter()
+        .zip(&names)
+        .map(|(one, implementations)| Emitted {
+            check: &one.check,
+            requirements: &one.requirements,
+            outcome: one.outcome.as_str(),
             implementations,
-            wire: *wire,
-        },
-    );
+            wire: one.wire,
+        });
     let mut coverage = count(&catalogue, emitted);
     if let Some(verdicts) = mutants_of(args)? {
         verdicts.tested().for_each(|id| coverage.set_tested(id));
