@@ -92,7 +92,10 @@ fn a_node_is_started_with_its_own_settings_and_stopped() {
     assert_eq!(file.permissions().mode() & 0o077, 0);
     // The stand-in writes its command line into the log.
     let log = std::fs::read_to_string(stand_in.data_dir().join("lightningd.log")).unwrap();
-    assert!(log.contains("--conf=") && !log.contains("secret"), "{log}");
+    assert!(
+        log.contains("--conf=") && !log.contains("secret"),
+        "{log:?}"
+    );
     assert_eq!(result(&adapter, "node.stop", json!({})), json!({}));
     assert_eq!(stand_in.asked("stop").len(), 1);
     let stopped = error(&adapter, "channel.list", json!({}));
