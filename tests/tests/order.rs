@@ -18,6 +18,8 @@ fn run(place: &Place, more: &[&str]) -> Came {
         "run",
         "--adapter",
         "ldk-node",
+        "--adapter",
+        "probe",
         "wire/probe/keysend-*",
         "wire/keysend/preimage-*",
         "wire/restart/payee-*",
