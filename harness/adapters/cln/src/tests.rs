@@ -91,7 +91,14 @@ fn a_node_is_started_with_its_own_settings_and_stopped() {
     let file = std::fs::metadata(stand_in.data_dir().join("config")).unwrap();
     assert_eq!(file.permissions().mode() & 0o077, 0);
     // The stand-in writes its command line into the log.
-    let log = std::fs::read_to_string(stand_in.data_dir().join("lightningd.log")).unwrap();
+    // Its socket may be there before the shell has written that.
+    let file = stand_in.data_dir().join("lightningd.log");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let mut log = String::new();
+    while !log.ends_with('\n') && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        log = std::fs::read_to_string(&file).unwrap();
+    }
     assert!(
         log.contains("--conf=") && !log.contains("secret"),
         "{log:?}"

@@ -433,8 +433,10 @@ fn answer(mut stream: TcpStream, token: &str, world: &World) {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         );
+        // Who has the answer takes itself to be listening, so that nothing is told in between.
+        let mut events = lock(&world.events);
         stream.write_all(answer.as_bytes()).unwrap();
-        lock(&world.events).push(stream);
+        events.push(stream);
         return;
     }
     if !head.starts_with("POST ") {
