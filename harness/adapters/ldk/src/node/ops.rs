@@ -609,10 +609,8 @@ fn wait_payment(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail
         return Err(OpError::rejected("the node knows no such payment").into());
     };
     let payment = hex(id.0);
-    let after = lock(&running.sent_after)
-        .get(&payment)
-        .copied()
-        .unwrap_or(0);
+    let sent = lock(&running.sent_after).get(&payment).copied();
+    let after = sent.unwrap_or(0);
     let ended = |seen: &Seen| {
         if seen.seq <= after || seen.payment.as_ref() != Some(&payment) {
             return None;
@@ -647,8 +645,9 @@ fn wait_payment(params: Params<'_>, node: impl Fn() -> Result<Arc<Running>, Fail
     if let Some(result) = running.events.find(ended) {
         return Ok(result);
     }
-    // It may have ended in an earlier life of the node, of which there are no events.
-    if after == 0
+    // It may have ended in an earlier life of the node, of which there are no events. Of what this
+    // one sent there will be one, which says more than the store does.
+    if sent.is_none()
         && let Some(result) = stored_end(&stored)
     {
         return Ok(result);
