@@ -4,8 +4,8 @@
 //! BOLT 4, route blinding and payload format. Paths have one form for all who make them, `paths` of
 //! `invoice.create` with `blinded`, so that a step can hand one to `blinded_path.pay`.
 
-use crate::env::lock;
 use crate::node::Node;
+use crate::node::env::lock;
 use crate::ops::{misbehaviour, public_key};
 use crate::payee::{Arrived, Decision, Invoice, MIN_FINAL_DELTA, PAID, Payee, Refusal};
 use crate::payee::{details, refusal, unreadable};

@@ -3,7 +3,7 @@
 //!
 //! Funding, channel state, gossip and reconnection are LDK's, of a real `ChannelManager`. What is the
 //! probe's own are the onions that it sends, what it makes of those that it gets, and what it fails
-//! them with ([`hook`]). As payee it judges by the rules of `drafts` ([`payee`]); as payer it does what
+//! them with ([`node::hook`]). As payee it judges by the rules of `drafts` ([`payee`]); as payer it does what
 //! a step asks for, and with `misbehave` one thing more ([`misbehave`]).
 //!
 //! Beyond the protocol's page,
@@ -20,61 +20,45 @@
 //!   (`unreadable`, `channel-closed`, `not-sent`) and `message`;
 //! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
 //!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
-//! - `probe.transcript` answers what was said about HTLCs, as it is in every run ([`dialogue`]);
+//! - `probe.transcript` answers what was said about HTLCs, as it is in every run ([`node::dialogue`]);
 //! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
 //!   be read. Without `code`, one that came along a blinded path is failed as the path's nodes have to;
 //! - `invoice.create` with `blinded` takes `via`, `fee_base_msat`, `htlc_minimum_msat` and `misbehave`, and
 //!   answers `paths`; `blinded_path.pay` (`path`, `payment_hash`, `amount_msat`, `misbehave`) pays along one
 //!   ([`blind`]).
 //!
-//! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`async_wire`] and
-//!   [`static_invoice`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
-//!   and BOLT 12 on them, with its operations and events, of [`offers`].
+//! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`messages::async_wire`] and
+//!   [`messages::static_invoice`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
+//!   and BOLT 12 on them, with its operations and events, of [`messages::offers`].
 //!
 //! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
-//! dialect as trampoline and as recipient, [`pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
+//! dialect as trampoline and as recipient, [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
 //! (bool; it changes nothing, for the probe always tells of onion messages and held HTLCs). With `forwards`
 //! it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
 //! with the next node, tries that up to three times, and then settles or fails the first payment
 //! (`payment-forwarded`, `attempts`). Everything that is said goes
 //! into `transcript.jsonl` in the node's folder, in the clear. A node that starts in the folder of an
-//! earlier one has its channels, and holds what that one held ([`state`]): it tells of it again, with
+//! earlier one has its channels, and holds what that one held ([`node::state`]): it tells of it again, with
 //! `payment-held`.
 
-mod amp_payee;
-mod async_wire;
 mod blind;
-mod bolt12;
-mod book;
-mod chain;
-mod dialogue;
-mod env;
-mod hook;
-mod lies;
 mod messages;
 mod misbehave;
-mod net;
 mod node;
-mod offers;
 mod ops;
 mod payee;
-mod pr836;
 mod proofs;
 mod raw;
-mod relay;
 mod shot;
-mod state;
-mod static_invoice;
-mod transcript;
-mod tunnel;
+mod trampoline;
 
-use chain::Bitcoind;
 use lnconform_protocol::concurrent::{ConcurrentHandler, serve_concurrent};
 use lnconform_protocol::events::Events;
 use lnconform_protocol::outcome::{Fail, Outcome, answer};
 use lnconform_protocol::params::{Params, ResultObject};
 use lnconform_protocol::{Answer, Hello, Implementation, OpError, PROTOCOL};
+use node::chain::Bitcoind;
 use node::{Config, Node};
 use serde_json::{Value, json};
 use std::io;
@@ -206,7 +190,7 @@ impl ConcurrentHandler for Probe {
 
 impl Probe {
     fn slot(&self) -> MutexGuard<'_, Option<Arc<Node>>> {
-        env::lock(&self.running)
+        node::env::lock(&self.running)
     }
 
     fn node(&self) -> Result<Arc<Node>, Fail> {
@@ -287,11 +271,11 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
     let options = Params::new(given);
     let pr836 = match options.maybe("trampoline", Params::str)? {
         None => false,
-        Some(pr836::OPTION) => true,
+        Some(trampoline::pr836::OPTION) => true,
         Some(other) => {
             let why = format!(
                 "the probe is no trampoline of {other}; it knows {}",
-                pr836::OPTION
+                trampoline::pr836::OPTION
             );
             return Err(Fail::Unsupported(why));
         }

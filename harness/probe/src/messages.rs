@@ -5,9 +5,14 @@
 //! ([`Messages::send`]). What is passed over by a node, because a reader rule says so, is told as the
 //! event `onion-message-refused` {`peer`, `rule`, `message`}. Everything goes into the transcript, peeled.
 
-use crate::env::{Env, lock};
-use crate::hook::Hook;
-use crate::transcript::Direction;
+pub(crate) mod async_wire;
+pub(crate) mod bolt12;
+pub(crate) mod offers;
+pub(crate) mod static_invoice;
+
+use crate::node::env::{Env, lock};
+use crate::node::hook::Hook;
+use crate::node::transcript::Direction;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lightning03::ln::msgs::{self, BaseMessageHandler, MessageSendEvent, OnionMessageHandler};
 use lightning03::routing::gossip::NetworkGraph;

@@ -191,7 +191,10 @@ impl Plan {
             "onion-version" => self.twist = Some(Twist::Version),
             "onion-key" => self.twist = Some(Twist::Key),
             "onion-hmac" => self.twist = Some(Twist::Hmac),
-            _ => return crate::lies::misbehave(self, name) || crate::tunnel::misbehave(self, name),
+            _ => {
+                return crate::proofs::lies::misbehave(self, name)
+                    || crate::proofs::tunnel::misbehave(self, name);
+            }
         }
         true
     }

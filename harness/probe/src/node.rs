@@ -1,19 +1,28 @@
 //! One running node: LDK's parts put together, and the thread that moves them.
 
-use crate::async_wire::Onions;
-use crate::chain::{Bitcoind, ChainError, Wallet};
-use crate::env::{Env, NoRoutes, lock};
-use crate::hook::{Hook, now};
+pub(crate) mod book;
+pub(crate) mod chain;
+pub(crate) mod dialogue;
+pub(crate) mod env;
+pub(crate) mod hook;
+pub(crate) mod net;
+pub(crate) mod state;
+pub(crate) mod transcript;
+
 use crate::messages::Messages;
-use crate::net::{self, Descriptor};
-use crate::offers::Offers;
+use crate::messages::async_wire::Onions;
+use crate::messages::offers::Offers;
+use crate::node::chain::{Bitcoind, ChainError, Wallet};
+use crate::node::env::{Env, NoRoutes, lock};
+use crate::node::hook::{Hook, now};
+use crate::node::net::Descriptor;
+use crate::node::state::Store;
+use crate::node::transcript::Transcript;
 use crate::payee::Held;
 use crate::proofs::Proofs;
 use crate::raw::Raw;
-use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::shot::{Forward, Shot};
-use crate::state::{self, Store};
-use crate::transcript::Transcript;
+use crate::trampoline::relay::{ATTEMPTS, Relay, RelayError};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use bitcoin::{BlockHash, Network};
 use lightning03::chain::chainmonitor::ChainMonitor;
@@ -657,7 +666,7 @@ impl Node {
         }
         let mut plan = relay.plan(self.hook.height(), self.hook.draw());
         if lock(&self.hook.payee).pr836 {
-            crate::pr836::translate(&mut plan);
+            crate::trampoline::pr836::translate(&mut plan);
         }
         let shots = plan.shots(&[], || self.hook.draw_key());
         let payment = hex(self.hook.draw());

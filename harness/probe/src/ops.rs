@@ -1,14 +1,14 @@
 //! The operations of a running node.
 
-use crate::async_wire;
 use crate::blind;
-use crate::env::lock;
-use crate::hook::now;
+use crate::messages::async_wire;
+use crate::messages::static_invoice;
 use crate::misbehave::Plan;
-use crate::net;
 use crate::node::Node;
+use crate::node::env::lock;
+use crate::node::hook::now;
+use crate::node::net;
 use crate::payee::{Invoice, MIN_FINAL_DELTA};
-use crate::static_invoice;
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{PublicKey, Secp256k1};
 use lightning03::bolt11_invoice::{Bolt11Invoice, Currency, InvoiceBuilder};
@@ -54,7 +54,9 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
         "receipt.send" => crate::proofs::send(params, node),
-        "offer.create" | "offer.request" | "offer.pay" => crate::offers::call(op, params, node),
+        "offer.create" | "offer.request" | "offer.pay" => {
+            crate::messages::offers::call(op, params, node)
+        }
         blind::PAY => blind::pay(params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),
@@ -62,7 +64,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "async.offer" => static_invoice::offer(params, node),
         "async.path" => async_wire::path(params, node),
         "async.send" => async_wire::send(params, node),
-        "probe.transcript" => crate::dialogue::transcript(params, node),
+        "probe.transcript" => crate::node::dialogue::transcript(params, node),
         "event.next" => {
             Query::read(params)?;
             node()?.hook.events.next(params)
@@ -399,7 +401,10 @@ pub(crate) fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String
 
 fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> {
     match name {
-        Some(name) if !crate::lies::fits(plan, name) || !crate::tunnel::fits(plan, name) => {
+        Some(name)
+            if !crate::proofs::lies::fits(plan, name)
+                || !crate::proofs::tunnel::fits(plan, name) =>
+        {
             Err(OpError::invalid(format!(
                 "param misbehave is {name}, and the payment has no well-formed record of that kind"
             )))
@@ -497,7 +502,7 @@ fn amp(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     if let Some(total) = total {
         plan.with_total(total);
     }
-    crate::tunnel::bound(&mut plan);
+    crate::proofs::tunnel::bound(&mut plan);
     apply(&mut plan, misbehaviour.as_deref())?;
     lock(&node.proofs).seals.sending(&plan);
     start(&node, &plan)
@@ -537,7 +542,14 @@ fn pay_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -
         .unwrap_or(delta);
     if params.get("trampolines").is_some() {
         let (secret, lie) = (invoice.payment_secret().0, misbehaviour.as_deref());
-        return crate::pr836::pay(params, &node, hash, secret, (to, amount, delta), lie);
+        return crate::trampoline::pr836::pay(
+            params,
+            &node,
+            hash,
+            secret,
+            (to, amount, delta),
+            lie,
+        );
     }
     let mut plan = Plan::new(to, hash, amounts, delta);
     plan.with_secret(invoice.payment_secret().0);

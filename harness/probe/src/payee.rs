@@ -2,10 +2,11 @@
 //!
 //! No clock and no node: heights and times are given.
 
+pub(crate) mod amp_payee;
 pub(crate) mod state;
 
-use crate::amp_payee::AmpSets;
 use crate::blind::Paths;
+use crate::payee::amp_payee::AmpSets;
 use crate::shot::KEYSEND;
 use lnconform_drafts::amp;
 use lnconform_drafts::bigsize;
@@ -105,7 +106,7 @@ pub struct Set {
     /// Of an AMP payment: what its HTLCs have in common.
     pub set_id: Option<[u8; 32]>,
     /// Of an AMP payment: its HTLCs.
-    pub arrival: Option<crate::tunnel::Arrival>,
+    pub arrival: Option<crate::proofs::tunnel::Arrival>,
     /// The trampoline onion, of a payment that is for somebody else.
     pub trampoline: Option<Vec<u8>>,
     /// When the first of its HTLCs expires, block height.

@@ -5,13 +5,15 @@
 //! No clock and no node: heights and times are given. Whatever is wrong with a request, the payment is
 //! kept as plain keysend, which the draft allows.
 
-use crate::env::lock;
-use crate::lies;
+pub(crate) mod lies;
+pub(crate) mod tunnel;
+
 use crate::misbehave::Plan;
 use crate::node::Node;
+use crate::node::env::lock;
 use crate::ops;
 use crate::payee::Set;
-use crate::tunnel::{Arrival, Seals};
+use crate::proofs::tunnel::{Arrival, Seals};
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lnconform_drafts::amp_tunnel;

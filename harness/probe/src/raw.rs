@@ -29,10 +29,10 @@ mod noise;
 mod reader;
 mod wrong;
 
-use crate::env::lock;
-use crate::hook::Hook;
 use crate::node::Node;
-use crate::transcript::Direction;
+use crate::node::env::lock;
+use crate::node::hook::Hook;
+use crate::node::transcript::Direction;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use link::{Link, LinkError, Received, is_pong, spelled};
 use lnconform_drafts::features;

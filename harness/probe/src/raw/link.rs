@@ -4,7 +4,7 @@ use super::message::{self, Init, kind};
 use super::noise::{ACT_ONE, ACT_THREE, ACT_TWO, HEADER, Initiator, NoiseError, Responder};
 use super::noise::{Opener, Sealer, Session, TAG};
 use super::reader::{Act, Judged, Reader};
-use crate::env::lock;
+use crate::node::env::lock;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use serde_json::Value;
 use std::io::{self, Read, Write};

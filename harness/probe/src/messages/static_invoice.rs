@@ -5,10 +5,10 @@
 //!   request is answered by the wrong static invoice first and by the right one after it; what comes of
 //!   either tells the event `onion-message` in `about`: `wrong` or `right`.
 
-use crate::async_wire::{DIALECT, Error, Mark};
-use crate::env::lock;
-use crate::hook::{Hook, now};
+use crate::messages::async_wire::{DIALECT, Error, Mark};
 use crate::node::Node;
+use crate::node::env::lock;
+use crate::node::hook::{Hook, now};
 use crate::shot::{KEYSEND, truncated};
 use bitcoin::Network;
 use bitcoin::constants::ChainHash;

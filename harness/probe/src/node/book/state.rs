@@ -131,7 +131,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::book::tests::{htlc, shot};
+    use crate::node::book::tests::{htlc, shot};
 
     #[test]
     fn an_htlc_that_is_sent_again_after_a_restart_has_the_same_onion() {

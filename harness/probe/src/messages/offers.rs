@@ -16,12 +16,12 @@
 //! {`request`, `payment_hash`, `amount_msat`, `bytes`, `reply_path` (bool)}, `invoice-refused`
 //! {`request`, `rule`, `message`}, `invoice-error` {`request`, `error`, `erroneous_field`}.
 
-use crate::bolt12::{self, Asked, Made, Sealed, Terms, Wish};
-use crate::env::lock;
-use crate::hook::{Hook, now};
+use crate::messages::bolt12::{self, Asked, Made, Sealed, Terms, Wish};
 use crate::messages::{Messages, Received, To, reply_record};
 use crate::misbehave::Plan;
 use crate::node::Node;
+use crate::node::env::lock;
+use crate::node::hook::{Hook, now};
 use crate::payee::Invoice as Expected;
 use bitcoin::secp256k1::PublicKey;
 use lnconform_drafts::blinding::{self, BlindedPath, FirstNode};

@@ -9,9 +9,9 @@
 //! Not remembered: AMP sets that are not settled (their HTLCs are failed), and HTLCs that LDK has not
 //! sent yet.
 
-use crate::book;
-use crate::chain::Bitcoind;
-use crate::env::{Env, NoRoutes, lock};
+use crate::node::book;
+use crate::node::chain::Bitcoind;
+use crate::node::env::{Env, NoRoutes, lock};
 use crate::node::{Cm, Monitor, Node};
 use crate::payee::{self, Held};
 use bitcoin::{Block, BlockHash, OutPoint};
@@ -234,7 +234,7 @@ pub fn load(
     // Each is shown the blocks that it lacks: LDK writes a monitor less often than blocks come.
     let heights = monitors.iter().map(|m| m.current_best_block().height);
     let lowest = heights.fold(at.height, u32::min);
-    let chain = |e: crate::chain::ChainError| broken("its blocks", e.to_string());
+    let chain = |e: crate::node::chain::ChainError| broken("its blocks", e.to_string());
     let best = bitcoind.best().map_err(chain)?;
     let height = bitcoind.height(best).map_err(chain)?;
     let mut blocks = Vec::new();

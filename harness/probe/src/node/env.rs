@@ -1,7 +1,7 @@
 //! What a `ChannelManager` wants from its surroundings, as little of it as there may be.
 
-use crate::chain::Bitcoind;
-use crate::state::Store;
+use crate::node::chain::Bitcoind;
+use crate::node::state::Store;
 use bitcoin::Transaction;
 use bitcoin::secp256k1::{self, PublicKey, Secp256k1};
 use lightning03::blinded_path::payment::{BlindedPaymentPath, ReceiveTlvs};

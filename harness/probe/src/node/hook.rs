@@ -6,14 +6,14 @@
 //! packet of a failure is replaced on its way out like the onion.
 
 use crate::blind::{self, Judged};
-use crate::book::{Answer, Book, Incoming};
-use crate::env::{Env, lock};
 use crate::node::Cm;
+use crate::node::book::{Answer, Book, Incoming};
+use crate::node::env::{Env, lock};
+use crate::node::state::Keeper;
+use crate::node::transcript::{Direction, Transcript, spelled};
 use crate::payee::{Arrived, Decision, Payee, Refusal, details};
-use crate::pr836;
 use crate::shot::{payment_data, read_failure, truncated};
-use crate::state::Keeper;
-use crate::transcript::{Direction, Transcript, spelled};
+use crate::trampoline::pr836;
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lightning03::ln::channelmanager::PaymentId;
@@ -54,7 +54,7 @@ pub struct Hook {
     secrets: Mutex<HashMap<[u8; 32], PaymentSecret>>,
     pub(crate) draws: Mutex<u64>,
     seed: [u8; 32],
-    pub(crate) wire: Mutex<crate::async_wire::State>,
+    pub(crate) wire: Mutex<crate::messages::async_wire::State>,
 }
 
 /// Seconds since 1970.
@@ -346,7 +346,7 @@ impl Hook {
         // Payments along paths of BOLT 12 invoices of the probe's are taken as those to its node id.
         let adapted = self.of_static_invoice(&peeled.payload).or_else(|| {
             let known = lock(&self.payee).invoice(&hash).is_some();
-            known.then(|| crate::bolt12::unblinded(&self.secret, &peeled.payload))?
+            known.then(|| crate::messages::bolt12::unblinded(&self.secret, &peeled.payload))?
         });
         let height = self.height();
         let htlc = Arrived {

@@ -1,6 +1,6 @@
 //! What was said, in the clear: a JSON line for each message of either direction.
 
-use crate::env::lock;
+use crate::node::env::lock;
 use bitcoin::secp256k1::PublicKey;
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};

@@ -2,7 +2,7 @@
 
 pub(crate) mod state;
 
-use crate::hook::failure_fields;
+use crate::node::hook::failure_fields;
 use crate::shot::{Packed, Shot};
 use lightning03::ln::types::ChannelId;
 use lnconform_drafts::onion;

@@ -2,13 +2,13 @@
 //! `NODE|25`, `NODE|26` and `PERM|27`, under two onions. The probe as payer, as trampoline that waits for
 //! nobody, and as the recipient of a trampoline onion.
 
-use crate::env::lock;
 use crate::misbehave::Plan;
+use crate::node::env::lock;
 use crate::node::{Node, set_fields};
 use crate::ops;
 use crate::payee::{Invoice, Set};
-use crate::relay::{DELTA, Relay};
 use crate::shot::{payment_data, truncated};
+use crate::trampoline::relay::{DELTA, Relay};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lightning03::types::payment::PaymentPreimage;
 use lnconform_drafts::failure::{self, code};

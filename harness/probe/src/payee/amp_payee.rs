@@ -29,7 +29,7 @@ struct AmpSet {
     first: u64,
     parts: Vec<amp::Part>,
     records: Vec<Record>,
-    arrival: crate::tunnel::Arrival,
+    arrival: crate::proofs::tunnel::Arrival,
     /// By hash; there once the set is whole and opens.
     preimages: Vec<[u8; 32]>,
     held: HashSet<[u8; 32]>,

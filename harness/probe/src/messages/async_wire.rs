@@ -13,12 +13,12 @@
 //!   `answers` is false.
 //! - `async.send` sends `message` over `path`, with `reply_path` where one is given.
 
-use crate::env::lock;
-use crate::hook::Hook;
 use crate::messages::Messages;
+use crate::messages::static_invoice::Offered;
 use crate::node::Node;
-use crate::static_invoice::Offered;
-use crate::transcript::Direction;
+use crate::node::env::lock;
+use crate::node::hook::Hook;
+use crate::node::transcript::Direction;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lightning03::blinded_path::message::{AsyncPaymentsContext, BlindedMessagePath};
