@@ -465,6 +465,10 @@ pub struct CoverageArgs {
     /// List every statement with its checks and who satisfies it, not only the counts
     #[arg(long)]
     pub statements: bool,
+    /// Count what was seen on the wire instead: of each MUST for who reads, a check with a peer that the
+    /// harness plays, or why no peer can break or see it (the reasons with --statements)
+    #[arg(long)]
+    pub wire: bool,
     /// What `mutants --format json` wrote: which requirements are tested, and the score of each section
     /// (`--format json` finds out by itself where this is not given)
     #[arg(long, value_name = "FILE")]

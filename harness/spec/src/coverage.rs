@@ -39,6 +39,9 @@ pub struct Requirement {
     pub checks: BTreeSet<String>,
     /// Those among them that saw it on the wire: on live nodes, one of which the harness played itself.
     pub wire: BTreeSet<String>,
+    /// Why no peer can break it, or see it kept, on the wire ([`crate::wire`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off_wire: Option<String>,
     /// Its own mutant is caught by a check that names it.
     pub tested: bool,
     /// Why it cannot be observed.
@@ -54,6 +57,9 @@ pub struct Requirement {
     pub involved: BTreeSet<String>,
     #[serde(skip)]
     class: Option<Class>,
+    /// A MUST for who reads: the wire is asked about it.
+    #[serde(skip)]
+    asked_of_wire: bool,
 }
 
 impl Requirement {
@@ -302,12 +308,14 @@ pub fn coverage<'a>(
         paraphrase: String::new(),
         checks: BTreeSet::new(),
         wire: BTreeSet::new(),
+        off_wire: None,
         tested: false,
         excluded: None,
         satisfied: BTreeSet::new(),
         violated: BTreeSet::new(),
         involved: BTreeSet::new(),
         class: None,
+        asked_of_wire: false,
     };
     let of_entry = |entry: &Entry| Requirement {
         keyword: entry.keyword.as_str().to_owned(),
@@ -315,6 +323,7 @@ pub fn coverage<'a>(
         paraphrase: entry.paraphrase.clone(),
         excluded: entry.excluded.clone(),
         class: Some(entry.keyword.class()),
+        asked_of_wire: crate::wire::asked(entry),
         ..blank(&entry.id, entry.spec.clone())
     };
     let mut requirements: Vec<Requirement> = Vec::new();
@@ -337,6 +346,67 @@ impl Coverage {
         if let Some(one) = self.requirements.iter_mut().find(|r| r.id == id) {
             one.tested = true;
         }
+    }
+
+    /// Marks what no peer can break or see, with the reason: [`crate::wire::reasons`].
+    pub fn set_off_wire(&mut self, reasons: &BTreeMap<String, String>) {
+        for one in &mut self.requirements {
+            one.off_wire = reasons.get(&one.id).cloned();
+        }
+    }
+
+    /// For a terminal, of the MUST and MUST NOT for who reads, receives or is a node: how many a check
+    /// saw on the wire, how many no peer can break or see, how many are open; then the open ones by id,
+    /// and, with `every`, the reasons.
+    pub fn wire_table(&self, every: bool) -> String {
+        let mut specs: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+        let (mut open, mut reasons) = (Vec::new(), BTreeMap::<&str, Vec<&str>>::new());
+        for one in self.requirements.iter().filter(|r| r.asked_of_wire) {
+            let state = match (one.wire.is_empty(), &one.off_wire) {
+                (false, _) => 0,
+                (true, Some(reason)) => {
+                    reasons.entry(reason).or_default().push(&one.id);
+                    1
+                }
+                (true, None) => {
+                    open.push(&one.id);
+                    2
+                }
+            };
+            specs.entry(&one.spec).or_default()[state] += 1;
+        }
+        let mut total = [0; 3];
+        for counts in specs.values() {
+            for (sum, count) in total.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        let width = specs.keys().map(|s| s.len()).max().unwrap_or(0);
+        let width = width.max("total".len());
+        let mut text =
+            String::from("MUST and MUST NOT for who reads, receives or is a node, on the wire:\n");
+        for (name, [seen, off, open]) in specs.into_iter().chain([("total", total)]) {
+            let _ = writeln!(
+                text,
+                "{name:<width$}   {seen:>4} seen, {off:>4} no peer can break or see, {open:>4} open"
+            );
+        }
+        if !open.is_empty() {
+            text.push_str("\nopen:\n");
+        }
+        for id in open {
+            let _ = writeln!(text, "  {id}");
+        }
+        if every && !reasons.is_empty() {
+            text.push_str("\nwhy no peer can:\n");
+            for (reason, ids) in reasons {
+                let _ = writeln!(text, "  {reason}");
+                for id in ids {
+                    let _ = writeln!(text, "    {id}");
+                }
+            }
+        }
+        text
     }
 
     /// Counts by specification: MUST-class first, then SHOULD and MAY together.
@@ -593,6 +663,35 @@ mod tests {
         coverage.set_tested("a/covered");
         insta::assert_snapshot!("statements", coverage.statements());
         insta::assert_snapshot!("markdown", coverage.markdown());
+    }
+
+    #[test]
+    fn the_wire_has_a_table_of_its_own() {
+        let mut coverage = example();
+        coverage.set_off_wire(&BTreeMap::from([(
+            "a/unsupported".to_owned(),
+            "It has no effect.".to_owned(),
+        )]));
+        insta::assert_snapshot!(coverage.wire_table(true), @"
+        MUST and MUST NOT for who reads, receives or is a node, on the wire:
+        a          2 seen,    1 no peer can break or see,    0 open
+        total      2 seen,    1 no peer can break or see,    0 open
+
+        why no peer can:
+          It has no effect.
+            a/unsupported
+        ");
+        let json = serde_json::to_value(&coverage).unwrap();
+        assert_eq!(json["requirements"][2]["off_wire"], "It has no effect.");
+        coverage.set_off_wire(&BTreeMap::new());
+        insta::assert_snapshot!(coverage.wire_table(false), @"
+        MUST and MUST NOT for who reads, receives or is a node, on the wire:
+        a          2 seen,    0 no peer can break or see,    1 open
+        total      2 seen,    0 no peer can break or see,    1 open
+
+        open:
+          a/unsupported
+        ");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! the vector files of the specifications into cases without copying them, [`mod@coverage`] counts
 //! what a run really checked, and [`drift`] says what became of the statements between two
 //! [`revisions`] of a text. [`mod@scaffold`] writes a catalogue to be filled in, and
-//! [`sets`] are vectors that do not change any more.
+//! [`sets`] are vectors that do not change any more. [`wire`] says what no peer can break or see.
 
 pub mod catalogue;
 pub mod coverage;
@@ -22,6 +22,7 @@ pub mod sources;
 pub mod text;
 mod tree;
 pub mod upstream;
+pub mod wire;
 
 pub use catalogue::{Catalogue, Class, Entry, Keyword, Role};
 pub use coverage::{Coverage, Emitted, coverage};

@@ -15,7 +15,7 @@ use lnconform_engine::results;
 use lnconform_engine::run::exit;
 use lnconform_report::html;
 use lnconform_spec::coverage::{Score, score_table, scores};
-use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream};
+use lnconform_spec::{Catalogue, Emitted, coverage as count, upstream, wire};
 use lnconform_vectors::case::{Case, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -72,6 +72,9 @@ pub fn coverage(args: &CoverageArgs) -> Done {
             wire: one.wire,
         });
     let mut coverage = count(&catalogue, emitted);
+    if args.wire || args.format != Page::Text {
+        coverage.set_off_wire(&wire::reasons()?);
+    }
     if let Some(verdicts) = mutants_of(args)? {
         verdicts.tested().for_each(|id| coverage.set_tested(id));
         coverage.sections = section_scores(&catalogue, &verdicts);
@@ -82,6 +85,7 @@ pub fn coverage(args: &CoverageArgs) -> Done {
     }
     let text = match args.format {
         Page::Json => serde_json::to_string(&coverage).map_err(Failure::harness)?,
+        Page::Text if args.wire => coverage.wire_table(args.statements),
         Page::Text => {
             let mut text = String::new();
             if args.statements {
