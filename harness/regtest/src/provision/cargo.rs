@@ -4,7 +4,8 @@
 //! checksum, the crate has a Cargo.lock, and `cargo build --locked` takes no dependency whose
 //! checksum is not in there.
 
-use super::install::{Installation, Phase, ProvisionError};
+use super::ProvisionError;
+use super::install::{Installation, Phase};
 use super::{CargoBuild, Provisioner, sha256_file};
 use semver::Version;
 use std::path::{Path, PathBuf};

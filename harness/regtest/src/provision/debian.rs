@@ -5,7 +5,8 @@
 //! version table has a file's path and its SHA-256, and the archive keeps a version under that
 //! path for as long as it has it.
 
-use super::install::{Installation, Phase, ProvisionError, last_lines};
+use super::ProvisionError;
+use super::install::{Installation, Phase, last_lines};
 use super::{ArchiveFile, Provisioner, VenvBuild, sha256_file};
 use std::path::{Path, PathBuf};
 use std::process::Command;

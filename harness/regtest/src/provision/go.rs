@@ -4,7 +4,8 @@
 //! checksum, the module has a go.sum, and `go build -mod=readonly` takes no dependency whose
 //! checksum is not in there. So a proxy needs no trust, with or without Go's checksum database.
 
-use super::install::{Installation, Phase, ProvisionError};
+use super::ProvisionError;
+use super::install::{Installation, Phase};
 use super::{GoBuild, Provisioner, parse_version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -6,7 +6,8 @@
 //! libraries. Compiling is left to the JDK: Maven's plug-ins would be a hundred more files that no
 //! checksum vouches for.
 
-use super::install::{Installation, Phase, ProvisionError};
+use super::ProvisionError;
+use super::install::{Installation, Phase};
 use super::{Found, MavenBuild, ProgramError, Provisioner, Source, first_line, sha256_file};
 use semver::Version;
 use std::collections::BTreeMap;

@@ -6,16 +6,20 @@
 
 mod brought;
 mod cargo;
+mod cmake;
 mod debian;
+mod error;
 mod go;
 mod install;
 mod maven;
 mod table;
 #[cfg(all(test, unix))]
 mod tests;
+mod venv;
 
 pub use brought::{BROUGHT, Brought, UNTESTED, brought};
-pub use install::{Phase, Progress, ProvisionError};
+pub use error::ProvisionError;
+pub use install::{Phase, Progress};
 pub use table::{
     ArchiveFile, Build, CargoBuild, CmakeBuild, Entry, GoBuild, MavenBuild, SystemLibrary,
     VERSIONS, VenvBuild, WorksWith, parse_version, table,
@@ -560,7 +564,7 @@ impl Provisioner {
                 if !build.archive.is_empty() && !folder.join(debian::FOLDER).is_dir() {
                     return Err(anew(&folder, "what was unpacked there is gone"));
                 }
-                let venv = install::Venv::in_folder(&folder);
+                let venv = venv::Venv::in_folder(&folder);
                 let python = venv.python();
                 // An upgrade of the system replaces the Python that the environment leans on.
                 if venv.base().ok() != Some(manifest.python) {
