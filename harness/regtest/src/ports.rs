@@ -319,7 +319,10 @@ mod tests {
     #[test]
     fn a_port_that_another_program_has_is_passed_over_or_named() {
         let folder = tempfile::tempdir().unwrap();
-        let foreign = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // Below those that the system gives out by itself: once it is let go of, nobody gets it by chance.
+        let mut ports = 18_150..18_190;
+        let foreign = ports.find_map(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, p)).ok());
+        let foreign = foreign.unwrap();
         let port = foreign.local_addr().unwrap().port();
         let error = take(folder.path(), port).unwrap_err();
         assert!(matches!(error, PortError::InUse { .. }), "{error}");
