@@ -59,6 +59,8 @@ struct Given {
     mark: Mark,
     /// It went along with a message that was wrong, or right.
     about: &'static str,
+    /// Which turn to a server it belongs to.
+    turn: u32,
 }
 
 /// An offer of a receiver.
@@ -84,6 +86,8 @@ struct State {
     client_wrong: Option<String>,
     left: Vec<Left>,
     ready: Vec<(u16, String)>,
+    /// How often the client has turned to a server.
+    turn: u32,
 }
 
 /// The static invoice server, and its client.
@@ -173,8 +177,12 @@ impl InvoiceServer {
     ) -> Result<BlindedPath, Error> {
         let path_id = self.hook.draw();
         let path = messages.path(&[], &path_id).map_err(Error::other)?;
-        let given = Given { mark, about };
-        lock(&self.state).given.insert(path_id.to_vec(), given);
+        let mut state = lock(&self.state);
+        let turn = state.turn;
+        state
+            .given
+            .insert(path_id.to_vec(), Given { mark, about, turn });
+        drop(state);
         Ok(path)
     }
 
@@ -208,6 +216,7 @@ impl InvoiceServer {
         let given = given.unwrap_or(Given {
             mark: Mark::default(),
             about: RIGHT,
+            turn: 0,
         });
         let answered = match name {
             None => self.requested(messages, received, &payload.value, &given),
@@ -424,8 +433,10 @@ impl InvoiceServer {
             reply_path: received.reply_path.as_ref(),
         };
         let answer = offline::receive(&Rules::all(), &receiver, message, &given.mark)?;
-        if given.about == WRONG {
-            // It shows that a wrong message was answered, which is all that was asked.
+        let turn = lock(&self.state).turn;
+        if given.about == WRONG || given.turn != turn {
+            // It shows that a wrong message was answered, which is all that was asked; or it is an answer
+            // from before the client turned to a server again.
             return Ok(());
         }
         match answer {
@@ -646,6 +657,7 @@ pub fn use_server(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>
         state.server_paths = paths;
         state.client_wrong = wrong.filter(|_| past.is_none());
         state.ready.clear();
+        state.turn += 1;
     }
     if let Some(id) = past {
         let to = To::Node(id);

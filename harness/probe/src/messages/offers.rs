@@ -9,7 +9,8 @@
 //!   ids], `records` (further fields of the onion message)} sends a request and answers `request`, its
 //!   handle in events, and `bytes`, its stream.
 //! - `offer.pay` {`offer`, `amount_msat`, `quantity`, `note`, `deadline_ms`} asks and pays, and answers
-//!   `payment`, `payment_hash` and `invoice`.
+//!   `payment`, `payment_hash` and `invoice`; with `async` (bool) by a static invoice and by no other, see
+//!   [`static_payer`].
 //!
 //! Events of the payee: `invoice-sent` {`offer_id`, `payment_hash`, `amount_msat`},
 //! `invoice-request-refused` {`offer_id`, `rule`, `message`}. Events of the payer: `invoice-received`
@@ -542,6 +543,8 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     let ms = params.maybe("deadline_ms", Params::u32)?.unwrap_or(15_000);
     let deadline = Instant::now() + Duration::from_millis(ms.into());
     let hold = params.maybe("hold", Params::bool)?.unwrap_or(false);
+    // A payee who is there may answer a request that its server passes on, with an invoice of its own.
+    let waits = params.maybe("async", Params::bool)?.unwrap_or(hold);
     let node = node()?;
     let (handle, asked) = wanted.send(&node)?;
     let what = "an answer to the invoice request";
@@ -550,6 +553,7 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
             return None;
         }
         match seen.kind {
+            "invoice-received" if waits => None,
             "invoice-received" | "static-invoice-received" => {
                 seen.fields["bytes"].as_str().and_then(hex_bytes).map(Ok)
             }

@@ -46,6 +46,9 @@ pub(crate) mod field {
 const EXPIRY: u64 = 3_600;
 /// Blocks that the payer's HTLC has at the least when it comes.
 const FINAL_DELTA: u16 = 80;
+/// Blocks that an HTLC for a static invoice may have fewer than other HTLCs when it comes: LDK adds nothing
+/// of [`FINAL_DELTA`] to a path without forwarders, and 41 at the least of its own. The channel takes 41.
+pub(crate) const SPARE: u32 = 1;
 /// Blocks from the tip on for which a path of a payment is good.
 const PATH_BLOCKS: u32 = 2_016;
 

@@ -359,7 +359,7 @@ impl Hook {
             let known = lock(&self.payee).invoice(&hash).is_some();
             known.then(|| crate::messages::bolt12::unblinded(&self.secret, &peeled.payload))?
         });
-        let height = self.height();
+        let height = self.height() - if is_static { static_invoice::SPARE } else { 0 };
         let htlc = Arrived {
             hash,
             amount_msat: add.amount_msat,
