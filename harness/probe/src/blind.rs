@@ -13,6 +13,7 @@ use crate::shot::{Forward, Shot, payment_data, truncated};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lightning03::routing::gossip::NodeId;
 use lnconform_drafts::blinding::{self, BlindedHop, Creator, FirstNode, kind as data};
+use lnconform_drafts::bolt12::invoice::Payinfo;
 use lnconform_drafts::failure::code;
 use lnconform_drafts::keys::{self, Point};
 use lnconform_drafts::mpp::Expected;
@@ -368,19 +369,9 @@ pub fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
     let amount = params.number("amount_msat")?;
     let wrong = misbehaviour(params, PAY)?;
     let node = node()?;
-    let channels = node.cm.list_channels();
-    let next = |scid| {
-        let named = |c: &&lightning03::ln::channel_state::ChannelDetails| {
-            [
-                c.short_channel_id,
-                c.outbound_scid_alias,
-                c.inbound_scid_alias,
-            ]
-            .contains(&Some(scid))
-        };
-        channels.iter().find(named).map(|c| c.counterparty.node_id)
-    };
-    let mut plan = Plan::new(&path, amount, &node.hook.secret, next)?;
+    let mut plan = Plan::new(&path, amount, &node.hook.secret, |scid| {
+        peer_of(&node, scid)
+    })?;
     if let Some(name) = wrong.filter(|name| !plan.misbehave(name, &path)) {
         let why = format!("the probe has {name} in its list and does not know how");
         return Err(OpError::internal(why).into());
@@ -390,6 +381,48 @@ pub fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
     let payment = hex(node.hook.draw());
     node.send(&payment, vec![shot]);
     Ok(json!({"payment": payment, "payment_hash": hex(hash)}))
+}
+
+/// Who is at the other end of a channel of the probe's.
+fn peer_of(node: &Node, scid: u64) -> Option<PublicKey> {
+    let channels = node.cm.list_channels();
+    let named = |c: &&lightning03::ln::channel_state::ChannelDetails| {
+        [
+            c.short_channel_id,
+            c.outbound_scid_alias,
+            c.inbound_scid_alias,
+        ]
+        .contains(&Some(scid))
+    };
+    channels.iter().find(named).map(|c| c.counterparty.node_id)
+}
+
+/// An HTLC along a path of an invoice, whose first node is given with it, for `amount_msat` at the
+/// recipient; `more` are further records of the recipient's payload.
+///
+/// # Errors
+/// `invalid` where the path leads nowhere, `rejected` where its first node cannot be reached.
+pub(crate) fn along(
+    node: &Node,
+    (path, first_node, info): (&blinding::BlindedPath, PublicKey, &Payinfo),
+    hash: [u8; 32],
+    amount_msat: u64,
+    more: Vec<Record>,
+) -> Result<Shot, Fail> {
+    let path = Path {
+        first_node,
+        path_key: path.first_path_key,
+        hops: path.hops.clone(),
+        fee_base_msat: info.fee_base_msat.into(),
+        fee_proportional_millionths: info.fee_proportional_millionths.into(),
+        cltv_expiry_delta: info.cltv_expiry_delta.into(),
+        htlc_minimum_msat: info.htlc_minimum_msat,
+    };
+    let next = |scid| peer_of(node, scid);
+    let mut plan = Plan::new(&path, amount_msat, &node.hook.secret, next)?;
+    plan.last(|records| records.extend(more));
+    let route = node.route(plan.first, plan.htlc_msat)?;
+    Ok(plan.shot(hash, route, node.hook.draw_key()))
 }
 
 // ---- the creator of a path

@@ -28,7 +28,7 @@
 //!   ([`blind`]).
 //!
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`messages::async_wire`] and
-//!   [`messages::static_invoice`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
+//!   [`messages::static_invoice`]; the static invoice server and its client, [`messages::invoice_server`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
 //!   and BOLT 12 on them, with its operations and events, of [`messages::offers`].
 //!
 //! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
@@ -70,7 +70,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 39] = [
+pub const OPERATIONS: [&str; 43] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -101,6 +101,10 @@ pub const OPERATIONS: [&str; 39] = [
     "async.offer",
     "async.path",
     "async.send",
+    "async.hold",
+    "async.server_paths",
+    "async.use_server",
+    "async.update_invoice",
     "raw.connect",
     "raw.listen",
     "raw.accepted",
@@ -149,22 +153,25 @@ impl ConcurrentHandler for Probe {
         }
     }
 
-    fn waits(&self, op: &str, _params: &Value) -> bool {
-        matches!(
-            op,
-            "chain.sync"
-                | "peer.connect"
-                | "peer.disconnect"
-                | "channel.open"
-                | "offer.pay"
-                | "payment.wait"
-                | "event.next"
-                | "raw.connect"
-                | "raw.accepted"
-                | "raw.next"
-                | "raw.ping"
-                | "raw.closed"
-        )
+    fn waits(&self, op: &str, params: &Value) -> bool {
+        // The offer of a receiver that is often offline waits for its server.
+        let offer = op == "offer.create" && params["async"] == true;
+        offer
+            || matches!(
+                op,
+                "chain.sync"
+                    | "peer.connect"
+                    | "peer.disconnect"
+                    | "channel.open"
+                    | "offer.pay"
+                    | "payment.wait"
+                    | "event.next"
+                    | "raw.connect"
+                    | "raw.accepted"
+                    | "raw.next"
+                    | "raw.ping"
+                    | "raw.closed"
+            )
     }
 
     fn call(&self, op: &str, params: &Value) -> Answer {

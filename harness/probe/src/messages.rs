@@ -7,6 +7,7 @@
 
 pub(crate) mod async_wire;
 pub(crate) mod bolt12;
+pub(crate) mod invoice_server;
 pub(crate) mod offers;
 pub(crate) mod static_invoice;
 
@@ -313,13 +314,21 @@ impl Messages {
     }
 
     fn peel(&self, message: &Message) -> Result<Peeled, onion_message::Error> {
+        let channels = self.hook.channel_ends();
         let state = lock(&self.state);
         let context = Context {
             reply_paths: &state.reply_paths,
             known: &state.known,
+            channels: Some(&channels),
             ..Context::default()
         };
         onion_message::peel(&Rules::all(), &self.hook.secret, message, &context)
+    }
+
+    /// Whether a message waits for a peer.
+    pub(crate) fn waits_for(&self, peer: &PublicKey) -> bool {
+        let state = lock(&self.state);
+        state.peers.get(peer).is_some_and(|queue| !queue.is_empty())
     }
 
     /// Puts a message into a peer's queue.
@@ -363,7 +372,11 @@ impl Messages {
             Ok(message) => message,
             Err(e) => return self.refused(peer, bytes, &e),
         };
-        let peeled = match self.peel(&message) {
+        self.arrived(peer, bytes, &message);
+    }
+
+    fn arrived(&self, peer: PublicKey, bytes: &[u8], message: &Message) {
+        let peeled = match self.peel(message) {
             Ok(peeled) => peeled,
             Err(e) => return self.refused(peer, bytes, &e),
         };
@@ -376,6 +389,10 @@ impl Messages {
             .done();
         self.note(Direction::In, peer, fields);
         if let Some((next, onward)) = &peeled.next {
+            if *next == NextNode::Id(self.id.serialize()) {
+                // Hops that only make a path longer are the probe's own as well.
+                return self.arrived(peer, bytes, onward);
+            }
             if let NextNode::Id(id) = next
                 && let Ok(next) = PublicKey::from_slice(id)
                 && let Err(e) = self.hand(next, onward)
@@ -411,6 +428,7 @@ impl BaseMessageHandler for Messages {
 
     fn peer_disconnected(&self, peer: PublicKey) {
         lock(&self.state).peers.remove(&peer);
+        self.hook.peer_gone(peer);
     }
 
     fn provided_node_features(&self) -> NodeFeatures {

@@ -10,7 +10,8 @@ pub(crate) mod state;
 pub(crate) mod transcript;
 
 use crate::messages::Messages;
-use crate::messages::async_wire::Onions;
+use crate::messages::async_wire;
+use crate::messages::invoice_server::InvoiceServer;
 use crate::messages::offers::Offers;
 use crate::node::chain::{Bitcoind, ChainError, Wallet};
 use crate::node::env::{Env, NoRoutes, lock};
@@ -86,7 +87,7 @@ pub type Peers = PeerManager<
     Descriptor,
     Arc<Hook>,
     Arc<Gossip>,
-    Arc<Onions>,
+    Arc<Messages>,
     Arc<Env>,
     IgnoringMessageHandler,
     Arc<KeysManager>,
@@ -166,6 +167,8 @@ pub struct Node {
     pub messages: Arc<Messages>,
     /// What it offers and asks for.
     pub offers: Arc<Offers>,
+    /// Static invoices that it keeps for others, or has left with others.
+    pub(crate) invoice_server: Arc<InvoiceServer>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -283,11 +286,16 @@ impl Node {
         let graph = Arc::new(graph);
         let gossip = Arc::new(Gossip::new(graph.clone(), None, env.clone()));
         let messages = Arc::new(Messages::new(hook.clone(), graph.clone()));
+        // Set once, here.
+        let _ = hook.onions.set(Arc::downgrade(&messages));
+        async_wire::listen(&hook, &messages);
+        // It hears of requests before the offers do: those for static invoices that it keeps.
+        let invoice_server = InvoiceServer::listening(hook.clone(), &messages);
         let offers = Offers::listening(hook.clone(), &messages);
         let handlers = MessageHandler {
             chan_handler: hook.clone(),
             route_handler: gossip,
-            onion_message_handler: Arc::new(Onions::new(hook.clone(), messages.clone())),
+            onion_message_handler: messages.clone(),
             custom_message_handler: IgnoringMessageHandler {},
             send_only_message_handler: IgnoringMessageHandler {},
         };
@@ -310,6 +318,7 @@ impl Node {
             hook,
             messages,
             offers,
+            invoice_server,
             graph,
             listen: config.listen,
             bitcoind,

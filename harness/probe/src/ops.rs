@@ -2,6 +2,7 @@
 
 use crate::blind;
 use crate::messages::async_wire;
+use crate::messages::invoice_server;
 use crate::messages::static_invoice;
 use crate::misbehave::Plan;
 use crate::node::Node;
@@ -64,6 +65,10 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "async.offer" => static_invoice::offer(params, node),
         "async.path" => async_wire::path(params, node),
         "async.send" => async_wire::send(params, node),
+        "async.hold" => async_wire::hold(params, node),
+        invoice_server::PATHS => invoice_server::server_paths(params, node),
+        invoice_server::USE => invoice_server::use_server(params, node),
+        "async.update_invoice" => invoice_server::update(params, node),
         "probe.transcript" => crate::node::dialogue::transcript(params, node),
         "event.next" => {
             Query::read(params)?;
@@ -599,6 +604,9 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     let given = params.maybe("code", Params::u32)?;
     let malformed = params.maybe("malformed", Params::bool)?.unwrap_or(false);
     let node = node()?;
+    if node.hook.give_up_held(&hash) {
+        return Ok(json!({}));
+    }
     if !lock(&node.held).remove(&hash) {
         return Err(OpError::rejected("no payment with this hash is held").into());
     }

@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 pub const MIN_FINAL_DELTA: u32 = 42;
 
 /// bLIP 3, receiver.
-const PREIMAGE: &str = "blip-0003/receiver/preimage";
+pub(crate) const PREIMAGE: &str = "blip-0003/receiver/preimage";
 /// BOLT 4, failure messages: the secret that belongs to a hash.
 const PAYMENT_SECRET: &str = "bolt04/failure/payment-secret";
 /// BOLT 4, failure messages: a hash that was paid.

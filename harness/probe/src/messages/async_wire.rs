@@ -8,31 +8,32 @@
 //!   `htlc-released` (`held`: it was held by then) and `payment-forwarded`, or `htlc-not-held`. A message
 //!   that it cannot read, or that is not the one that the path was made for, is `onion-message-refused`
 //!   (`rule`, `message`).
+//! - `async.hold` {`paths` (1), `misbehave`} says how many paths the next HTLC that is to be held gets for
+//!   its release, and what is done wrong with it. `payment.cancel` fails one that is held.
 //! - `async.path` gives a path over which the probe may be told of a held HTLC; what comes is the event
-//!   `onion-message` (`direction`, `message`, `reply_path`), and the answer goes back at once unless
+//!   `onion-message` (`direction`, `message`, `reply_path`; `over_again`, `reply_path_again`: that path, or
+//!   that reply path, has come before), and the answer goes back at once unless
 //!   `answers` is false.
 //! - `async.send` sends `message` over `path`, with `reply_path` where one is given.
 
-use crate::messages::Messages;
 use crate::messages::static_invoice::Offered;
+use crate::messages::{Messages, Received, To, reply_record};
 use crate::node::Node;
 use crate::node::env::lock;
 use crate::node::hook::Hook;
-use crate::node::transcript::Direction;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
-use bitcoin::secp256k1::{PublicKey, SecretKey};
+use bitcoin::secp256k1::PublicKey;
 use lightning03::blinded_path::message::{AsyncPaymentsContext, BlindedMessagePath};
 use lightning03::ln::channelmanager::InterceptId;
-use lightning03::ln::msgs::{self, BaseMessageHandler, MessageSendEvent, OnionMessageHandler};
+use lightning03::ln::msgs::{self, MessageSendEvent};
 use lightning03::ln::types::ChannelId;
 use lightning03::onion_message::async_payments::{AsyncPaymentsMessageHandler, ReleaseHeldHtlc};
-use lightning03::types::features::{InitFeatures, NodeFeatures};
-use lightning03::util::ser::{LengthReadable, Readable, Writeable};
+use lightning03::util::ser::{Readable, Writeable};
 use lnconform_drafts::async_payments::message::{Message, Sender};
 use lnconform_drafts::async_payments::{Dialect, Name};
-use lnconform_drafts::blinding::{self, BlindedPath, FirstNode};
-use lnconform_drafts::keys;
-use lnconform_drafts::onion_message::{self, Context, NextNode, Stop, Writer, kind};
+use lnconform_drafts::blinding::{self, BlindedPath};
+use lnconform_drafts::keys::{self, Point};
+use lnconform_drafts::onion_message::kind;
 use lnconform_drafts::rules::{self, Rules, Violation};
 use lnconform_drafts::tlv::{self, Record};
 use lnconform_drafts::value::Reader;
@@ -41,13 +42,13 @@ use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
 use lnconform_spec::misbehaviours;
 use serde_json::json;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is spoken.
 pub const DIALECT: Dialect = Dialect::Ldk;
 /// Types of onion messages that are read, beside those of BOLT 4.
-const KNOWN: [u64; 3] = [70, 72, 74];
+const KNOWN: [u64; 2] = [72, 74];
 
 /// An HTLC: its channel, and its number there.
 type Htlc = (ChannelId, u64);
@@ -63,24 +64,52 @@ pub enum Mark {
     Request(usize),
     /// A payment.
     Payment,
+    /// The word of the receiver of a payment of this hash that its HTLC may come.
+    Paying([u8; 32]),
 }
+
+/// An HTLC that came with the flag.
+#[derive(Clone, Debug)]
+struct Held {
+    hash: [u8; 32],
+    /// Who has sent it.
+    from: Option<PublicKey>,
+    /// How many paths it gets for its release.
+    wanted: usize,
+    /// Those, once they were sent.
+    paths: Vec<BlindedPath>,
+    wrong: Option<String>,
+}
+
+/// An HTLC that is to be held goes on at once.
+const EARLY: &str = "hold-forwarded-early";
+/// Nobody is told how it would be released.
+const WITHOUT_PATH: &str = "hold-without-release-path";
 
 /// What the probe knows of async payments.
 #[derive(Default)]
 pub struct State {
-    out: HashMap<PublicKey, VecDeque<msgs::OnionMessage>>,
     /// Hashes of payments that are sent with the flag, and whether they are released early.
     asked: HashMap<[u8; 32], bool>,
     /// The probe's HTLCs that went out with the flag.
     sent: HashMap<Htlc, [u8; 32]>,
-    /// HTLCs that came with the flag, with the path for their release once it was sent.
-    held: HashMap<Htlc, ([u8; 32], Option<BlindedPath>)>,
+    /// HTLCs that came with the flag.
+    held: HashMap<Htlc, Held>,
     released: HashSet<Htlc>,
     marks: HashMap<Vec<u8>, Mark>,
     /// Messages about channels that wait until an onion message has gone out.
     delayed: Vec<MessageSendEvent>,
     delays: HashSet<PublicKey>,
     offers: Vec<Offered>,
+    /// What is done wrong with the next HTLC that is to be held.
+    hold_wrong: Option<String>,
+    /// How many paths the next HTLC that is held gets for its release.
+    release_paths: usize,
+    /// HTLCs that are to be failed instead of released.
+    giving_up: Vec<(Htlc, PublicKey)>,
+    /// Paths by which the probe was told of an HTLC, and those that were to bring its answer.
+    told_over: HashSet<Vec<u8>>,
+    replies: HashSet<Vec<u8>>,
     to_release: Vec<AsyncPaymentsContext>,
 }
 
@@ -116,14 +145,16 @@ impl State {
     }
 
     /// What goes out now of messages about channels: those for a peer that is to get an onion message
-    /// first are kept until it has gone.
-    fn in_turn(&mut self, events: Vec<MessageSendEvent>) -> Vec<MessageSendEvent> {
+    /// first are kept until it has gone, which `waits` says.
+    fn in_turn(
+        &mut self,
+        events: Vec<MessageSendEvent>,
+        waits: impl Fn(&PublicKey) -> bool,
+    ) -> Vec<MessageSendEvent> {
         if self.delays.is_empty() && self.delayed.is_empty() {
             return events;
         }
-        let out = &self.out;
-        self.delays
-            .retain(|peer| out.get(peer).is_some_and(|queue| !queue.is_empty()));
+        self.delays.retain(waits);
         let mut all = std::mem::take(&mut self.delayed);
         all.extend(events);
         let (later, now): (Vec<_>, Vec<_>) = all.into_iter().partition(|event| match event {
@@ -142,24 +173,12 @@ pub enum Error {
     /// A rule is broken.
     #[error(transparent)]
     Rule(#[from] Violation),
-    /// A path may begin with a short channel id.
-    #[error("the path begins at a channel that is none of the probe's")]
-    Channel,
     /// A key is none.
     #[error("the path has a key that is no point")]
     Key,
     /// What else there is.
     #[error("{0}")]
     Other(String),
-}
-
-impl From<onion_message::Error> for Error {
-    fn from(e: onion_message::Error) -> Self {
-        match e {
-            onion_message::Error::Rule(violation) => Error::Rule(violation),
-            other => Error::Other(other.to_string()),
-        }
-    }
 }
 
 impl From<Error> for Fail {
@@ -185,7 +204,7 @@ fn payload(name: Name) -> Result<Record, Error> {
     Ok(Record::new(number, value))
 }
 
-fn read_path(bytes: &[u8]) -> Result<BlindedPath, Violation> {
+pub(crate) fn read_path(bytes: &[u8]) -> Result<BlindedPath, Violation> {
     let rules = Rules::all();
     let mut value = Reader::new(&rules, "path", bytes);
     let path = BlindedPath::read(&rules, &mut value)?;
@@ -197,49 +216,6 @@ fn read_path(bytes: &[u8]) -> Result<BlindedPath, Violation> {
 fn to_ldk(path: &BlindedPath) -> Option<BlindedMessagePath> {
     let bytes = path.encode().ok()?;
     BlindedMessagePath::read(&mut &bytes[..]).ok()
-}
-
-/// LDK's form of a message.
-fn message_to_ldk(message: &onion_message::Message) -> Option<msgs::OnionMessage> {
-    let bytes = message.encode().ok()?;
-    // LDK's form has no type in front.
-    msgs::OnionMessage::read_from_fixed_length_buffer(&mut bytes.get(2..)?).ok()
-}
-
-fn point(bytes: &[u8; 33]) -> Result<PublicKey, Error> {
-    PublicKey::from_slice(bytes).map_err(|_| Error::Key)
-}
-
-/// The onion message that goes over a path.
-fn pack(
-    session: &SecretKey,
-    path: &BlindedPath,
-    payload: Record,
-    reply_path: Option<&BlindedPath>,
-) -> Result<onion_message::Message, Error> {
-    let mut stops = Vec::with_capacity(path.hops.len());
-    for hop in &path.hops {
-        stops.push(Stop {
-            blinded_node_id: point(&hop.blinded_node_id)?,
-            encrypted_data: hop.encrypted_data.clone(),
-            records: Vec::new(),
-        });
-    }
-    if let Some(last) = stops.last_mut() {
-        if let Some(reply) = reply_path {
-            let bytes = reply.encode().map_err(|e| Error::Other(e.to_string()))?;
-            last.records.push(Record::new(kind::REPLY_PATH, bytes));
-        }
-        last.records.push(payload);
-    }
-    let (message, _) = onion_message::build(
-        &Rules::all(),
-        session,
-        &path.first_path_key,
-        &stops,
-        &Writer::default(),
-    )?;
-    Ok(message)
 }
 
 impl Hook {
@@ -255,42 +231,89 @@ impl Hook {
         }
     }
 
-    /// An HTLC for somebody else has come.
-    pub(crate) fn is_asked_to_hold(&self, add: &msgs::UpdateAddHTLC) {
-        if add.hold_htlc.is_some() {
-            let htlc = (add.channel_id, add.htlc_id);
-            let held = (add.payment_hash.0, None);
-            lock(&self.wire).held.entry(htlc).or_insert(held);
+    /// An HTLC for somebody else has come. Answers what LDK is handed in its place.
+    pub(crate) fn is_asked_to_hold(&self, add: &msgs::UpdateAddHTLC) -> msgs::UpdateAddHTLC {
+        let mut handed = add.clone();
+        if add.hold_htlc.is_none() {
+            return handed;
         }
+        let htlc = (add.channel_id, add.htlc_id);
+        let mut state = lock(&self.wire);
+        if !state.held.contains_key(&htlc) {
+            let held = Held {
+                hash: add.payment_hash.0,
+                from: None,
+                wanted: std::mem::take(&mut state.release_paths).max(1),
+                paths: Vec::new(),
+                wrong: state.hold_wrong.take(),
+            };
+            state.held.insert(htlc, held);
+        }
+        let wrong = state.held.get(&htlc).and_then(|held| held.wrong.as_deref());
+        if wrong == Some(EARLY) {
+            handed.hold_htlc = None;
+        }
+        handed
     }
 
     /// A `revoke_and_ack` goes out: the paths in it are made to be the probe's own.
     pub(crate) fn give_release_paths(&self, peer: PublicKey, msg: &mut msgs::RevokeAndACK) {
-        for (id, path) in &mut msg.release_htlc_message_paths {
-            let htlc = (msg.channel_id, *id);
-            let known = lock(&self.wire).held.get(&htlc).cloned();
-            let Some((hash, made)) = known else { continue };
-            let own = match made {
-                Some(own) => own,
-                None => match self.own_path(Mark::Release(htlc, peer)) {
-                    Ok(own) => {
-                        lock(&self.wire)
-                            .held
-                            .insert(htlc, (hash, Some(own.clone())));
-                        let fields = json!({"payment_hash": hex(hash)});
-                        self.events.push("htlc-held", None, (), fields);
-                        own
-                    }
-                    Err(e) => {
-                        eprintln!("adapter: no path can be made: {e}");
-                        continue;
-                    }
-                },
-            };
-            if let Some(own) = to_ldk(&own) {
-                *path = own;
+        let mut ids: Vec<u64> = Vec::new();
+        for (id, _) in &msg.release_htlc_message_paths {
+            if !ids.contains(id) {
+                ids.push(*id);
             }
         }
+        {
+            // LDK has no path for what it was not asked to hold.
+            let state = lock(&self.wire);
+            let early = state.held.iter().filter(|(htlc, held)| {
+                htlc.0 == msg.channel_id
+                    && held.paths.is_empty()
+                    && held.wrong.as_deref() == Some(EARLY)
+            });
+            ids.extend(early.map(|(htlc, _)| htlc.1));
+        }
+        let mut given = Vec::new();
+        for id in ids {
+            let htlc = (msg.channel_id, id);
+            let known = lock(&self.wire).held.get(&htlc).cloned();
+            let Some(mut held) = known else {
+                let of_ldk = msg.release_htlc_message_paths.iter();
+                given.extend(of_ldk.filter(|(of, _)| *of == id).cloned());
+                continue;
+            };
+            if held.paths.is_empty() {
+                for _ in 0..held.wanted {
+                    match self.own_path(Mark::Release(htlc, peer)) {
+                        Ok(own) => held.paths.push(own),
+                        Err(e) => eprintln!("adapter: no path can be made: {e}"),
+                    }
+                }
+                held.from = Some(peer);
+                lock(&self.wire).held.insert(htlc, held.clone());
+                let fields = json!({"payment_hash": hex(held.hash)});
+                self.events.push("htlc-held", None, (), fields);
+            }
+            if held.wrong.as_deref() != Some(WITHOUT_PATH) {
+                given.extend(held.paths.iter().filter_map(to_ldk).map(|path| (id, path)));
+            }
+        }
+        msg.release_htlc_message_paths = given;
+    }
+
+    /// Fails an HTLC that is held, as soon as LDK has it. Answers whether there is one of this hash.
+    pub(crate) fn give_up_held(&self, hash: &[u8; 32]) -> bool {
+        let mut state = lock(&self.wire);
+        let mut all = state.held.iter();
+        let found = all.find_map(|(htlc, held)| {
+            let waits = held.hash == *hash
+                && held.wrong.as_deref() != Some(EARLY)
+                && !state.released.contains(htlc);
+            waits.then_some((*htlc, held.from?))
+        });
+        state.giving_up.extend(found);
+        found.is_some()
     }
 
     /// A `revoke_and_ack` has come.
@@ -325,7 +348,9 @@ impl Hook {
 
     /// What LDK has to say about channels, without what has to wait for an onion message.
     pub(crate) fn in_turn(&self, events: Vec<MessageSendEvent>) -> Vec<MessageSendEvent> {
-        lock(&self.wire).in_turn(events)
+        let messages = self.messages();
+        let waits = |peer: &PublicKey| messages.as_ref().is_some_and(|m| m.waits_for(peer));
+        lock(&self.wire).in_turn(events, waits)
     }
 
     // ---- onion messages
@@ -341,43 +366,34 @@ impl Hook {
         Ok(built.path)
     }
 
-    /// Sends a message over a path that begins at a peer.
+    /// Sends a message over a path.
     pub(crate) fn send_over(
         &self,
         path: &BlindedPath,
         payload: Record,
         reply_path: Option<&BlindedPath>,
     ) -> Result<(), Error> {
-        let first = match path.first_node {
-            FirstNode::NodeId(first) => first,
-            FirstNode::Channel {
-                end,
-                short_channel_id,
-            } => self.end_of(short_channel_id, end).ok_or(Error::Channel)?,
-        };
-        let message = pack(&self.draw_key(), path, payload, reply_path)?;
-        self.queue(point(&first)?, &message)
+        let messages = self.messages();
+        let messages = messages.ok_or_else(|| Error::Other("the node is stopping".into()))?;
+        let mut records: Vec<Record> = reply_path.map(reply_record).into_iter().collect();
+        records.push(payload);
+        let sent = messages.send(&[], &To::Path(path.clone()), records);
+        sent.map_err(|e| Error::Other(e.to_string()))
     }
 
-    /// BOLT 7: the first node of a channel is the one with the lesser key. Only a channel of the probe's
-    /// own is looked at, and only the peer can be meant.
-    fn end_of(&self, short_channel_id: u64, end: u8) -> Option<[u8; 33]> {
+    /// The ids of the probe's channels, with the node at the other end of each.
+    pub(crate) fn channel_ends(&self) -> Vec<(u64, Point)> {
         let channels = self.cm.list_channels();
-        let channel = channels
-            .iter()
-            .find(|c| c.short_channel_id == Some(short_channel_id))?;
-        let peer = channel.counterparty.node_id.serialize();
-        let own = keys::public(&self.secret).serialize();
-        let wanted = u8::from(peer > own);
-        (end == wanted).then_some(peer)
-    }
-
-    fn queue(&self, peer: PublicKey, message: &onion_message::Message) -> Result<(), Error> {
-        let message = message_to_ldk(message)
-            .ok_or_else(|| Error::Other("LDK cannot take the message".into()))?;
-        let mut state = lock(&self.wire);
-        state.out.entry(peer).or_default().push_back(message);
-        Ok(())
+        let ends = channels.iter().flat_map(|c| {
+            let ids = [
+                c.short_channel_id,
+                c.outbound_scid_alias,
+                c.inbound_scid_alias,
+            ];
+            let id = c.counterparty.node_id.serialize();
+            ids.into_iter().flatten().map(move |scid| (scid, id))
+        });
+        ends.collect()
     }
 
     pub(crate) fn message_event(
@@ -397,77 +413,64 @@ impl Hook {
         self.events.push("onion-message", None, (), fields);
     }
 
-    /// Whether a message ends here, and is of async payments: by its type, or by the path that it came over.
-    fn is_async(&self, msg: &msgs::OnionMessage) -> bool {
-        let Ok(peeled) = self.peel_message(msg) else {
+    /// The probe is told of an HTLC: for the first time over this path, with this reply path, or again.
+    fn told_event(
+        &self,
+        over: Option<&Vec<u8>>,
+        reply_path: Option<&BlindedPath>,
+        about: Option<&str>,
+    ) {
+        let reply = reply_path.and_then(|path| path.encode().ok());
+        let mut state = lock(&self.wire);
+        let over_again = over.is_some_and(|id| !state.told_over.insert(id.clone()));
+        let again = reply
+            .as_ref()
+            .is_some_and(|path| !state.replies.insert(path.clone()));
+        drop(state);
+        let fields = ResultObject::new()
+            .with("direction", "received")
+            .with("message", Name::HeldHtlcAvailable.as_str())
+            .maybe("reply_path", reply.map(hex))
+            .with("over_again", over_again)
+            .with("reply_path_again", again)
+            .maybe("about", about)
+            .done();
+        self.events.push("onion-message", None, (), fields);
+    }
+
+    /// A message has come. Answers whether it is of async payments: by its type, or by the path that it
+    /// came over.
+    pub(crate) fn async_message(&self, received: &Received) -> bool {
+        let Some(payload) = &received.payload else {
             return false;
         };
-        match peeled.next {
-            Some((NextNode::Id(id), next)) if id == keys::public(&self.secret).serialize() => {
-                message_to_ldk(&next).is_some_and(|next| self.is_async(&next))
-            }
-            Some(_) => false,
-            None => {
-                let of_type = peeled
-                    .payload
-                    .is_some_and(|payload| KNOWN.contains(&payload.kind));
-                let marked = |id| lock(&self.wire).find(&id).is_some();
-                of_type || peeled.data.path_id.is_some_and(marked)
-            }
-        }
-    }
-
-    fn peel_message(&self, msg: &msgs::OnionMessage) -> Result<onion_message::Peeled, Error> {
-        let rules = Rules::all();
-        let bytes = [&onion_message::TYPE.to_be_bytes()[..], &msg.encode()].concat();
-        let message = onion_message::Message::decode(&rules, &bytes)?;
-        let channels = self.cm.list_channels();
-        let channels: Vec<_> = channels
-            .iter()
-            .flat_map(|c| {
-                let ids = [
-                    c.short_channel_id,
-                    c.outbound_scid_alias,
-                    c.inbound_scid_alias,
-                ];
-                let id = c.counterparty.node_id.serialize();
-                ids.into_iter().flatten().map(move |scid| (scid, id))
-            })
-            .collect();
-        let context = Context {
-            known: &KNOWN,
-            channels: Some(&channels),
-            ..Context::default()
-        };
-        Ok(onion_message::peel(
-            &rules,
-            &self.secret,
-            &message,
-            &context,
-        )?)
-    }
-
-    fn message_came(&self, msg: &msgs::OnionMessage) -> Result<(), Error> {
-        let rules = Rules::all();
-        let peeled = self.peel_message(msg)?;
-        let own = |id: &[u8; 33]| *id == keys::public(&self.secret).serialize();
-        match peeled.next {
-            Some((NextNode::Id(id), next)) if own(&id) => {
-                if let Some(next) = message_to_ldk(&next) {
-                    return self.message_came(&next);
-                }
-                return Err(Error::Key);
-            }
-            // For somebody else: `is_async` lets none of these come here.
-            Some(_) => return Err(Error::Channel),
-            None => {}
-        }
-        let Some(payload) = &peeled.payload else {
-            return Ok(());
-        };
-        let reply_path = peeled.reply_path.as_ref();
-        let mark = peeled.data.path_id.as_ref();
+        let mark = received.path_id.as_ref();
         let mark = mark.and_then(|id| lock(&self.wire).find(id));
+        if mark.is_none() && !KNOWN.contains(&payload.kind) {
+            return false;
+        }
+        if let Err(e) = self.message_came(received, payload, mark) {
+            let rule = match &e {
+                Error::Rule(violation) => Some(violation.rule),
+                _ => None,
+            };
+            let fields = ResultObject::new()
+                .maybe("rule", rule)
+                .with("message", e.to_string())
+                .done();
+            self.events.push("onion-message-refused", None, (), fields);
+        }
+        true
+    }
+
+    fn message_came(
+        &self,
+        received: &Received,
+        payload: &Record,
+        mark: Option<Mark>,
+    ) -> Result<(), Error> {
+        let rules = Rules::all();
+        let reply_path = received.reply_path.as_ref();
         if payload.kind == kind::INVOICE_REQUEST {
             self.message_event("received", "invoice_request", reply_path, None);
             return match mark {
@@ -487,7 +490,11 @@ impl Hook {
             Some(Mark::Available(_, about)) => about,
             _ => None,
         };
-        self.message_event("received", name.as_str(), reply_path, about);
+        if name == Name::HeldHtlcAvailable {
+            self.told_event(received.path_id.as_ref(), reply_path, about);
+        } else {
+            self.message_event("received", name.as_str(), reply_path, about);
+        }
         match (mark, name) {
             (Some(Mark::Release(htlc, from)), Name::ReleaseHeldHtlc) => self.release(htlc, from),
             (Some(Mark::Available(true, _)), Name::HeldHtlcAvailable) => {
@@ -498,6 +505,10 @@ impl Hook {
                 }
             }
             (Some(Mark::Available(false, _)), Name::HeldHtlcAvailable) => {}
+            (Some(Mark::Paying(hash)), Name::ReleaseHeldHtlc) => {
+                let fields = json!({"payment_hash": hex(hash)});
+                self.events.push("payment-asked-for", None, (), fields);
+            }
             (Some(Mark::Release(..)), _) => {
                 // Pull request 1149: the HTLC goes on after its release, and after nothing else.
                 rules.check(rules::PR_1149_HOLD_WAIT, false, || {
@@ -516,67 +527,69 @@ impl Hook {
 
     /// The HTLC may go on.
     fn release(&self, htlc: Htlc, from: PublicKey) {
-        if !lock(&self.wire).released.insert(htlc) {
+        let mut state = lock(&self.wire);
+        let wrong = state.held.get(&htlc).and_then(|held| held.wrong.as_deref());
+        if wrong == Some(EARLY) || !state.released.insert(htlc) {
+            drop(state);
             // Pull request 1149: one release is enough, and another finds nothing that is held.
             self.events.push("htlc-not-held", None, (), json!({}));
             return;
         }
+        drop(state);
         let channels = self.cm.list_channels();
         let alias = channels.iter().find(|c| c.channel_id == htlc.0);
         let Some(alias) = alias.and_then(|c| c.outbound_scid_alias) else {
             eprintln!("adapter: the channel of a held HTLC is gone");
             return;
         };
-        // LDK's number for what it holds.
-        let mut engine = sha256::Hash::engine();
-        engine.input(&htlc.1.to_be_bytes());
-        engine.input(&htlc.0.0);
-        engine.input(&from.serialize());
-        let intercept_id = InterceptId(sha256::Hash::from_engine(engine).to_byte_array());
         self.events.push("htlc-released", None, (), json!({}));
         let release = AsyncPaymentsContext::ReleaseHeldHtlc {
-            intercept_id,
+            intercept_id: intercept_id(htlc, from),
             prev_outbound_scid_alias: alias,
             htlc_id: htlc.1,
         };
         lock(&self.wire).to_release.push(release);
     }
 
-    /// Has LDK release what is to be released. By the thread that has it look at HTLCs: in the midst of
-    /// that LDK does not find the HTLC, and forgets the release.
+    /// Has LDK release what is to be released, and fail what is given up. By the thread that has it look
+    /// at HTLCs: in the midst of that LDK does not find the HTLC, and forgets the release.
     pub(crate) fn release_held(&self) {
         let releases = std::mem::take(&mut lock(&self.wire).to_release);
         for release in releases {
             self.cm
                 .handle_release_held_htlc(ReleaseHeldHtlc {}, release);
         }
+        let giving_up = lock(&self.wire).giving_up.clone();
+        for (htlc, from) in giving_up {
+            // LDK has it once both sides are committed to it.
+            let failed = self.cm.fail_intercepted_htlc(intercept_id(htlc, from));
+            if failed.is_ok() {
+                lock(&self.wire)
+                    .giving_up
+                    .retain(|(waits, _)| *waits != htlc);
+            }
+        }
     }
 }
 
-/// The handler of onion messages: those of async payments are the hook's, all others go to [`Messages`].
-pub struct Onions {
-    hook: Arc<Hook>,
-    others: Arc<Messages>,
+/// LDK's number for an HTLC that it holds.
+fn intercept_id(htlc: Htlc, from: PublicKey) -> InterceptId {
+    let mut engine = sha256::Hash::engine();
+    engine.input(&htlc.1.to_be_bytes());
+    engine.input(&htlc.0.0);
+    engine.input(&from.serialize());
+    InterceptId(sha256::Hash::from_engine(engine).to_byte_array())
 }
 
-impl Onions {
-    /// A handler that hands what is not of async payments to `others`.
-    pub fn new(hook: Arc<Hook>, others: Arc<Messages>) -> Self {
-        // One that cannot be told for an async message, since its path does not open, is not refused for
-        // its type either.
-        others.listen(&KNOWN, Box::new(|_, _| false));
-        Self { hook, others }
-    }
+/// The message by which a receiver is told of an HTLC.
+pub(crate) fn held_htlc_available() -> Result<Record, Error> {
+    payload(Name::HeldHtlcAvailable)
 }
 
-impl BaseMessageHandler for Onions {
-    fn get_and_clear_pending_msg_events(&self) -> Vec<MessageSendEvent> {
-        self.others.get_and_clear_pending_msg_events()
-    }
-
-    fn peer_disconnected(&self, peer: PublicKey) {
-        let mut state = lock(&self.hook.wire);
-        state.out.remove(&peer);
+impl Hook {
+    /// A peer has gone, and with it what was to be said to it first.
+    pub(crate) fn peer_gone(&self, peer: PublicKey) {
+        let mut state = lock(&self.wire);
         state.delays.remove(&peer);
         // LDK says again what was not said.
         state.delayed.retain(|event| match event {
@@ -584,60 +597,16 @@ impl BaseMessageHandler for Onions {
             | MessageSendEvent::UpdateHTLCs { node_id, .. } => *node_id != peer,
             _ => true,
         });
-        drop(state);
-        self.others.peer_disconnected(peer);
-    }
-
-    fn provided_node_features(&self) -> NodeFeatures {
-        self.others.provided_node_features()
-    }
-
-    fn provided_init_features(&self, peer: PublicKey) -> InitFeatures {
-        self.others.provided_init_features(peer)
-    }
-
-    fn peer_connected(&self, peer: PublicKey, init: &msgs::Init, inbound: bool) -> Result<(), ()> {
-        self.others.peer_connected(peer, init, inbound)
     }
 }
 
-impl OnionMessageHandler for Onions {
-    fn handle_onion_message(&self, peer: PublicKey, msg: &msgs::OnionMessage) {
-        if !self.hook.is_async(msg) {
-            return self.others.handle_onion_message(peer, msg);
-        }
-        let bytes = json!({"bytes": hex(msg.encode())});
-        let hook = &self.hook;
-        hook.transcript
-            .note(Direction::In, peer, "onion_message", bytes);
-        if let Err(e) = hook.message_came(msg) {
-            let rule = match &e {
-                Error::Rule(violation) => Some(violation.rule),
-                _ => None,
-            };
-            let fields = ResultObject::new()
-                .maybe("rule", rule)
-                .with("message", e.to_string())
-                .done();
-            hook.events.push("onion-message-refused", None, (), fields);
-        }
-    }
-
-    fn next_onion_message_for_peer(&self, peer: PublicKey) -> Option<msgs::OnionMessage> {
-        let mut state = lock(&self.hook.wire);
-        let Some(message) = state.out.get_mut(&peer).and_then(VecDeque::pop_front) else {
-            drop(state);
-            return self.others.next_onion_message_for_peer(peer);
-        };
-        drop(state);
-        let bytes = json!({"bytes": hex(message.encode())});
-        self.hook
-            .transcript
-            .note(Direction::Out, peer, "onion_message", bytes);
-        Some(message)
-    }
-
-    fn timer_tick_occurred(&self) {}
+/// Has the hook hear of messages, before those who listen already would.
+pub fn listen(hook: &Arc<Hook>, messages: &Messages) {
+    let hook = hook.clone();
+    messages.listen(
+        &KNOWN,
+        Box::new(move |_, received| hook.async_message(received)),
+    );
 }
 
 // ---- operations
@@ -649,6 +618,17 @@ pub fn path(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> O
     let path = node.hook.own_path(Mark::Available(answers, None))?;
     let path = path.encode().map_err(|e| Error::Other(e.to_string()))?;
     Ok(json!({"path": hex(path)}))
+}
+
+/// `async.hold`.
+pub fn hold(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+    let paths = params.maybe("paths", Params::u32)?.unwrap_or(1);
+    let wrong = crate::ops::misbehaviour(params, "async.hold")?;
+    let node = node()?;
+    let mut state = lock(&node.hook.wire);
+    state.release_paths = usize::try_from(paths).unwrap_or(1);
+    state.hold_wrong = wrong;
+    Ok(json!({}))
 }
 
 /// What is done wrong with a message.
@@ -705,6 +685,9 @@ pub fn send(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::pack;
+    use bitcoin::secp256k1::SecretKey;
+    use lnconform_drafts::onion_message::{self, Context};
 
     fn secret(n: u8) -> SecretKey {
         SecretKey::from_slice(&[n; 32]).unwrap()
@@ -716,18 +699,26 @@ mod tests {
         blinding::build(&secret(5), &hops).unwrap().path
     }
 
+    /// A message over a path to node 9.
+    fn over(path: &BlindedPath, records: Vec<Record>) -> onion_message::Message {
+        let sessions = [secret(4), secret(6)];
+        let to = To::Path(path.clone());
+        pack(sessions, &[], keys::public(&secret(9)), &to, records)
+            .unwrap()
+            .1
+    }
+
     /// What node 9 finds in the message.
-    fn read(message: &onion_message::Message) -> Result<onion_message::Peeled, Error> {
+    fn read(message: &onion_message::Message) -> Result<onion_message::Peeled, Violation> {
         let context = Context {
             known: &KNOWN,
             ..Context::default()
         };
-        Ok(onion_message::peel(
-            &Rules::all(),
-            &secret(9),
-            message,
-            &context,
-        )?)
+        let peeled = onion_message::peel(&Rules::all(), &secret(9), message, &context);
+        peeled.map_err(|e| match e {
+            onion_message::Error::Rule(violation) => violation,
+            other => panic!("{other}"),
+        })
     }
 
     #[test]
@@ -737,14 +728,12 @@ mod tests {
         // LDK has a length in front of the stream, here of nothing.
         assert_eq!((release.kind, &release.value[..]), (74, &[0][..]));
         let reply = path_to(8);
-        let message = pack(&secret(4), &path, release, Some(&reply)).unwrap();
+        let message = over(&path, vec![reply_record(&reply), release]);
         let peeled = read(&message).unwrap();
         assert_eq!(peeled.data.path_id, Some(vec![7; 32]));
         assert_eq!(peeled.payload.unwrap().kind, 74);
         assert_eq!(peeled.reply_path, Some(reply));
         // LDK's form and back.
-        let ldk = message_to_ldk(&message).unwrap();
-        assert_eq!(ldk.encode(), message.encode().unwrap()[2..]);
         assert_eq!(to_ldk(&path).unwrap().encode(), path.encode().unwrap());
         // Another node cannot read it.
         assert!(
@@ -757,10 +746,10 @@ mod tests {
         let wrong = |name: &str| {
             let (mut path, mut record) = (path_to(9), payload(Name::ReleaseHeldHtlc).unwrap());
             misbehave(name, &mut path, &mut record).unwrap();
-            read(&pack(&secret(4), &path, record, None).unwrap())
+            read(&over(&path, vec![record]))
         };
         let altered = wrong("release-path-altered").unwrap_err();
-        assert!(matches!(altered, Error::Rule(v) if v.rule == rules::BLINDING_DECRYPT));
+        assert_eq!(altered.rule, rules::BLINDING_DECRYPT);
         let other = wrong("release-other-message").unwrap();
         assert_eq!(other.payload.unwrap().kind, 72);
         assert!(misbehave("nothing", &mut path_to(9), &mut Record::new(74, [0])).is_err());
@@ -801,16 +790,12 @@ mod tests {
             events.iter().map(node).collect()
         };
         let mut state = State::default();
-        let release = payload(Name::ReleaseHeldHtlc).unwrap();
-        let message = pack(&secret(4), &path_to(9), release, None).unwrap();
-        let queue = VecDeque::from([message_to_ldk(&message).unwrap()]);
-        state.out.insert(peer, queue);
         state.delays.insert(peer);
-        let now = state.in_turn(vec![revoke(peer), revoke(other)]);
+        let now = state.in_turn(vec![revoke(peer), revoke(other)], |_| true);
         assert_eq!(to(&now), [other]);
-        assert!(state.in_turn(Vec::new()).is_empty());
-        state.out.clear();
-        assert_eq!(to(&state.in_turn(vec![revoke(other)])), [peer, other]);
-        assert_eq!(to(&state.in_turn(vec![revoke(peer)])), [peer]);
+        assert!(state.in_turn(Vec::new(), |_| true).is_empty());
+        let gone = |_: &PublicKey| false;
+        assert_eq!(to(&state.in_turn(vec![revoke(other)], gone)), [peer, other]);
+        assert_eq!(to(&state.in_turn(vec![revoke(peer)], |_| true)), [peer]);
     }
 }

@@ -9,12 +9,15 @@
 //!   ids], `records` (further fields of the onion message)} sends a request and answers `request`, its
 //!   handle in events, and `bytes`, its stream.
 //! - `offer.pay` {`offer`, `amount_msat`, `quantity`, `note`, `deadline_ms`} asks and pays, and answers
-//!   `payment`, `payment_hash` and `invoice`.
+//!   `payment`, `payment_hash` and `invoice`; with `async` (bool) by a static invoice and by no other, see
+//!   [`static_payer`].
 //!
 //! Events of the payee: `invoice-sent` {`offer_id`, `payment_hash`, `amount_msat`},
 //! `invoice-request-refused` {`offer_id`, `rule`, `message`}. Events of the payer: `invoice-received`
 //! {`request`, `payment_hash`, `amount_msat`, `bytes`, `reply_path` (bool)}, `invoice-refused`
 //! {`request`, `rule`, `message`}, `invoice-error` {`request`, `error`, `erroneous_field`}.
+
+pub(crate) mod static_payer;
 
 use crate::messages::bolt12::{self, Asked, Made, Sealed, Terms, Wish};
 use crate::messages::{Messages, Received, To, reply_record};
@@ -85,7 +88,7 @@ impl Offers {
         });
         let own = offers.clone();
         messages.listen(
-            &[],
+            &static_payer::ANSWERS,
             Box::new(move |messages, received| own.hear(messages, received)),
         );
         offers
@@ -103,6 +106,9 @@ impl Offers {
             message::INVOICE_REQUEST => self.requested(messages, received, &payload.value),
             message::INVOICE => self.invoiced(received, &payload.value),
             message::INVOICE_ERROR => self.told(received, &payload.value),
+            kind if static_payer::ANSWERS.contains(&kind) => {
+                self.static_invoiced(received, &payload.value);
+            }
             _ => return false,
         }
         true
@@ -352,6 +358,9 @@ fn wrong(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
 fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     use offer::kind;
     let amount = params.maybe("amount_msat", Params::number)?;
+    if params.maybe("async", Params::bool)? == Some(true) {
+        return crate::messages::invoice_server::offer(params, node);
+    }
     let description = params.maybe("description", Params::str)?;
     let expiry = params.maybe("expiry", Params::number)?;
     let quantity_max = params.maybe("quantity_max", Params::number)?;
@@ -478,7 +487,8 @@ impl Wanted {
         if self.reply_path {
             let mut back = self.via.clone();
             back.reverse();
-            let answers = [message::INVOICE, message::INVOICE_ERROR];
+            let mut answers = vec![message::INVOICE, message::INVOICE_ERROR];
+            answers.extend(static_payer::ANSWERS);
             let path = node.messages.reply_path(&back, &mark, &answers);
             let path = path.map_err(|e| OpError::internal(format!("no reply path: {e}")))?;
             records.push(reply_record(&path));
@@ -532,22 +542,36 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     let wanted = Wanted::read(params, "offer.pay")?;
     let ms = params.maybe("deadline_ms", Params::u32)?.unwrap_or(15_000);
     let deadline = Instant::now() + Duration::from_millis(ms.into());
+    let hold = params.maybe("hold", Params::bool)?.unwrap_or(false);
+    // A payee who is there may answer a request that its server passes on, with an invoice of its own.
+    let waits = params.maybe("async", Params::bool)?.unwrap_or(hold);
     let node = node()?;
-    let (handle, _) = wanted.send(&node)?;
+    let (handle, asked) = wanted.send(&node)?;
     let what = "an answer to the invoice request";
     let stream = node.hook.events.wait(deadline, what, |seen| {
         if seen.fields["request"] != handle.as_str() {
             return None;
         }
         match seen.kind {
-            "invoice-received" => seen.fields["bytes"].as_str().and_then(hex_bytes).map(Ok),
-            "invoice-refused" | "invoice-error" => {
+            "invoice-received" if waits => None,
+            "invoice-received" | "static-invoice-received" => {
+                seen.fields["bytes"].as_str().and_then(hex_bytes).map(Ok)
+            }
+            "invoice-refused" | "invoice-error" | "static-invoice-refused" => {
                 let why = format!("{} {}", seen.kind, seen.fields);
                 Some(Err(OpError::rejected(why)))
             }
             _ => None,
         }
     })??;
+    let how = static_payer::How {
+        hold,
+        wrong: wanted.wrong.as_deref(),
+        deadline,
+    };
+    if let Some(paid) = static_payer::pay(&node, &handle, &asked, how) {
+        return paid;
+    }
     let invoice = lock(&node.offers.state).invoices.get(&handle).cloned();
     let invoice = invoice.ok_or_else(|| OpError::internal("the invoice is not there"))?;
     let plan = plan(&invoice)?;

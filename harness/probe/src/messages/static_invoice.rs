@@ -9,15 +9,17 @@ use crate::messages::async_wire::{DIALECT, Error, Mark};
 use crate::node::Node;
 use crate::node::env::lock;
 use crate::node::hook::{Hook, now};
+use crate::payee::{Decision, PREIMAGE};
 use crate::shot::{KEYSEND, truncated};
 use bitcoin::Network;
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::SecretKey;
+use lnconform_drafts::async_payments::message::write_paths;
 use lnconform_drafts::blinding::{self, BlindedPath};
-use lnconform_drafts::bolt12::{self, offer};
+use lnconform_drafts::bolt12::{self, invoice, offer};
 use lnconform_drafts::keys;
 use lnconform_drafts::payload::kind;
-use lnconform_drafts::rules::Rules;
+use lnconform_drafts::rules::{self, Rules};
 use lnconform_drafts::tlv::{self, Record};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
@@ -27,7 +29,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Types of the fields that are written here.
-mod field {
+pub(crate) mod field {
     pub const CHAINS: u64 = 2;
     pub const AMOUNT: u64 = 8;
     pub const DESCRIPTION: u64 = 10;
@@ -44,6 +46,9 @@ mod field {
 const EXPIRY: u64 = 3_600;
 /// Blocks that the payer's HTLC has at the least when it comes.
 const FINAL_DELTA: u16 = 80;
+/// Blocks that an HTLC for a static invoice may have fewer than other HTLCs when it comes: LDK adds nothing
+/// of [`FINAL_DELTA`] to a path without forwarders, and 41 at the least of its own. The channel takes 41.
+pub(crate) const SPARE: u32 = 1;
 /// Blocks from the tip on for which a path of a payment is good.
 const PATH_BLOCKS: u32 = 2_016;
 
@@ -55,17 +60,26 @@ pub struct Offered {
 }
 
 /// What goes into a static invoice.
-struct Parts<'a> {
-    offer: &'a [Record],
-    payment_path: BlindedPath,
-    message_path: BlindedPath,
-    now: u64,
+pub(crate) struct Parts<'a> {
+    /// The fields of the offer.
+    pub(crate) offer: &'a [Record],
+    /// The path of the payment.
+    pub(crate) payment_path: BlindedPath,
+    /// The paths of the message about it.
+    pub(crate) message_paths: [BlindedPath; 2],
+    /// Seconds since 1970.
+    pub(crate) now: u64,
 }
 
 impl Parts<'_> {
     /// The static invoice, signed, with what `wrong` says done wrong.
-    fn invoice(&self, secret: &SecretKey, wrong: Option<&str>) -> Result<Vec<u8>, Error> {
-        let path = |path: &BlindedPath| path.encode().map_err(|e| Error::Other(e.to_string()));
+    pub(crate) fn invoice(
+        &self,
+        secret: &SecretKey,
+        wrong: Option<&str>,
+    ) -> Result<Vec<u8>, Error> {
+        let too_long = |e: &dyn std::fmt::Display| Error::Other(e.to_string());
+        let path = |path: &BlindedPath| path.encode().map_err(|e| too_long(&e));
         let mut records = self.offer.to_vec();
         let mut payinfo = vec![0; 8];
         payinfo.extend(FINAL_DELTA.to_be_bytes());
@@ -75,6 +89,10 @@ impl Parts<'_> {
         let (mut made, mut key) = (self.now, *secret);
         match wrong {
             Some("static-invoice-expired") => made = self.now.saturating_sub(2 * EXPIRY),
+            Some("static-invoice-expired-default") => {
+                let age = u64::from(invoice::STATIC_DEFAULT_EXPIRY) + EXPIRY;
+                made = self.now.saturating_sub(age);
+            }
             Some("static-invoice-other-key") => {
                 key = SecretKey::from_slice(&keys::sha256(&[&secret.secret_bytes()]))
                     .map_err(|_| Error::Key)?;
@@ -92,15 +110,31 @@ impl Parts<'_> {
             Record::new(field::INVOICE_PATHS, path(&self.payment_path)?),
             Record::new(field::BLINDEDPAY, payinfo),
             Record::new(field::CREATED_AT, truncated(made)),
-            Record::new(field::RELATIVE_EXPIRY, truncated(EXPIRY)),
-            Record::new(field::NODE_ID, bolt12::key_of(&key)),
         ]);
+        if wrong != Some("static-invoice-expired-default") {
+            records.push(Record::new(field::RELATIVE_EXPIRY, truncated(EXPIRY)));
+        }
+        if wrong == Some("static-invoice-payment-hash") {
+            let hash = keys::sha256(&[&self.now.to_be_bytes()]);
+            records.push(Record::new(invoice::kind::PAYMENT_HASH, hash));
+        }
+        records.push(Record::new(field::NODE_ID, bolt12::key_of(&key)));
         let kind = DIALECT.invoice();
         if let (Some(number), true) = (
             kind.message_paths(),
             wrong != Some("static-invoice-without-message-paths"),
         ) {
-            records.push(Record::new(number, path(&self.message_path)?));
+            let paths = write_paths(&self.message_paths).map_err(|e| too_long(&e))?;
+            records.push(Record::new(number, paths));
+        }
+        if wrong.is_none() {
+            let writer = invoice::Writer {
+                expiry: u32::try_from(EXPIRY).ok(),
+                secret: Some(secret),
+                ..invoice::Writer::default()
+            };
+            let written = invoice::write(&Rules::all(), kind, &records, &writer)?;
+            return Ok(tlv::encode_unchecked(&written));
         }
         let mut signed = bolt12::sign(kind.message(), &records, &key);
         if wrong == Some("static-invoice-signature")
@@ -119,7 +153,7 @@ fn is_of_offer(kind: u64) -> bool {
 
 impl Hook {
     /// The path over which a payment comes.
-    fn payment_path(&self) -> Result<BlindedPath, Error> {
+    pub(crate) fn payment_path(&self) -> Result<BlindedPath, Error> {
         let path_id = self.draw().to_vec();
         let until = self.height().saturating_add(PATH_BLOCKS);
         let constraints = [&until.to_be_bytes()[..], &truncated(1)].concat();
@@ -159,7 +193,10 @@ impl Hook {
             let parts = Parts {
                 offer: &offered.records,
                 payment_path: self.payment_path()?,
-                message_path: self.own_path(Mark::Available(true, Some(about)))?,
+                message_paths: [
+                    self.own_path(Mark::Available(true, Some(about)))?,
+                    self.own_path(Mark::Available(true, Some(about)))?,
+                ],
                 now: now(),
             };
             let invoice = parts.invoice(&self.secret, wrong)?;
@@ -190,6 +227,18 @@ impl Hook {
             .cloned()
             .collect();
         Some(tlv::encode_unchecked(&kept))
+    }
+}
+
+/// What a payee says of an HTLC for its static invoice, of which it has read a keysend payment.
+pub(crate) fn judged(decision: Decision) -> Decision {
+    match decision {
+        Decision::Refuse(mut refusal) if refusal.rule == Some(PREIMAGE) => {
+            // Pull request 1149: it is claimed with the preimage that came along, or not at all.
+            refusal.rule = Some(rules::PR_1149_PAYLOAD_CLAIM);
+            Decision::Refuse(refusal)
+        }
+        other => other,
     }
 }
 
@@ -230,7 +279,7 @@ pub fn offer(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lnconform_drafts::bolt12::invoice;
+    use crate::messages::offers::static_payer;
 
     fn secret() -> SecretKey {
         SecretKey::from_slice(&[9; 32]).unwrap()
@@ -260,23 +309,31 @@ mod tests {
         let parts = Parts {
             offer: &offer,
             payment_path: path(),
-            message_path: path(),
+            message_paths: [path(), path()],
             now: 1_700_000_000,
         };
         let stream = parts.invoice(&secret(), wrong).unwrap();
-        // A static invoice has no field of a request, so none that names its chain.
-        let context = offer::Context {
-            now: Some(1_700_000_000),
-            chains: None,
+        let asked = static_payer::Asked {
+            request: &offer,
+            sent_to: None,
+            now: 1_700_000_000,
         };
-        match invoice::read(&Rules::all(), DIALECT.invoice(), &stream, context) {
-            Err(violation) => Some(violation.rule),
-            Ok(read) => {
-                // BOLT 12, invoice reader: the offer is the one that was asked for.
-                let mirrored = read.records.iter().filter(|r| is_of_offer(r.kind));
-                (!mirrored.eq(&offer)).then_some("bolt12/invoice/reader/mirror")
+        let read = static_payer::read(&Rules::all(), DIALECT.invoice(), &stream, &asked);
+        read.err().map(|violation| violation.rule)
+    }
+
+    #[test]
+    fn a_preimage_that_opens_nothing_is_refused_by_the_rule_for_static_invoices() {
+        let refused = |rule| {
+            let refusal = crate::payee::refusal(Some(rule), 1, Vec::new(), "");
+            match judged(Decision::Refuse(refusal)) {
+                Decision::Refuse(refusal) => refusal.rule,
+                _ => None,
             }
-        }
+        };
+        assert_eq!(refused(PREIMAGE), Some(rules::PR_1149_PAYLOAD_CLAIM));
+        let other = rules::PAYLOAD_FINAL_AMOUNT;
+        assert_eq!(refused(other), Some(other));
     }
 
     #[test]
@@ -294,6 +351,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(count, 5);
+        assert_eq!(count, 7);
     }
 }

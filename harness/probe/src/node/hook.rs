@@ -6,6 +6,7 @@
 //! packet of a failure is replaced on its way out like the onion.
 
 use crate::blind::{self, Judged};
+use crate::messages::static_invoice;
 use crate::node::Cm;
 use crate::node::book::{Answer, Book, Incoming};
 use crate::node::env::{Env, lock};
@@ -32,7 +33,7 @@ use lnconform_protocol::events::Events;
 use lnconform_protocol::params::{self, ResultObject, hex};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Feature bit of a trampoline of the dialect in use.
@@ -55,6 +56,8 @@ pub struct Hook {
     pub(crate) draws: Mutex<u64>,
     seed: [u8; 32],
     pub(crate) wire: Mutex<crate::messages::async_wire::State>,
+    /// Its onion messages, once there are any.
+    pub(crate) onions: OnceLock<Weak<crate::messages::Messages>>,
 }
 
 /// Seconds since 1970.
@@ -112,7 +115,13 @@ impl Hook {
             draws: Mutex::default(),
             seed,
             wire: Mutex::default(),
+            onions: OnceLock::new(),
         }
+    }
+
+    /// Its onion messages; none while the node is put together or taken apart.
+    pub(crate) fn messages(&self) -> Option<Arc<crate::messages::Messages>> {
+        self.onions.get()?.upgrade()
     }
 
     /// 32 bytes that follow from the node's seed, others each time.
@@ -344,11 +353,13 @@ impl Hook {
         self.note_add(Direction::In, peer, add, Some(seen));
         let hash = add.payment_hash.0;
         // Payments along paths of BOLT 12 invoices of the probe's are taken as those to its node id.
-        let adapted = self.of_static_invoice(&peeled.payload).or_else(|| {
+        let of_static = self.of_static_invoice(&peeled.payload);
+        let is_static = of_static.is_some();
+        let adapted = of_static.or_else(|| {
             let known = lock(&self.payee).invoice(&hash).is_some();
             known.then(|| crate::messages::bolt12::unblinded(&self.secret, &peeled.payload))?
         });
-        let height = self.height();
+        let height = self.height() - if is_static { static_invoice::SPARE } else { 0 };
         let htlc = Arrived {
             hash,
             amount_msat: add.amount_msat,
@@ -378,12 +389,12 @@ impl Hook {
         };
         let decision = match judged {
             Judged::Decided(decision) => decision,
+            Judged::Plain if is_static => static_invoice::judged(payee.arrive(&htlc)),
             Judged::Plain if last => payee.arrive(&htlc),
             // On the way the probe is LDK.
             Judged::Plain | Judged::PassOn => {
                 drop(payee);
-                self.is_asked_to_hold(add);
-                return add.clone();
+                return self.is_asked_to_hold(add);
             }
         };
         drop(payee);
