@@ -11,6 +11,7 @@ pub(crate) mod transcript;
 
 use crate::messages::Messages;
 use crate::messages::async_wire::Onions;
+use crate::messages::dns::Dns;
 use crate::messages::offers::Offers;
 use crate::node::chain::{Bitcoind, ChainError, Wallet};
 use crate::node::env::{Env, NoRoutes, lock};
@@ -166,6 +167,8 @@ pub struct Node {
     pub messages: Arc<Messages>,
     /// What it offers and asks for.
     pub offers: Arc<Offers>,
+    /// The names that it answers for and asks for.
+    pub dns: Arc<Dns>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -284,6 +287,7 @@ impl Node {
         let gossip = Arc::new(Gossip::new(graph.clone(), None, env.clone()));
         let messages = Arc::new(Messages::new(hook.clone(), graph.clone()));
         let offers = Offers::listening(hook.clone(), &messages);
+        let dns = Dns::listening(hook.clone(), &messages);
         let handlers = MessageHandler {
             chan_handler: hook.clone(),
             route_handler: gossip,
@@ -310,6 +314,7 @@ impl Node {
             hook,
             messages,
             offers,
+            dns,
             graph,
             listen: config.listen,
             bitcoind,
