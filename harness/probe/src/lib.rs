@@ -28,8 +28,9 @@
 //!   ([`blind`]).
 //!
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`messages::async_wire`] and
-//!   [`messages::static_invoice`]; the static invoice server and its client, [`messages::invoice_server`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
-//!   and BOLT 12 on them, with its operations and events, of [`messages::offers`].
+//!   [`messages::static_invoice`]; the static invoice server and its client, [`messages::invoice_server`].
+//!   Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`], and BOLT 12 on
+//!   them, with its operations and events, of [`messages::offers`]; bLIP 32 is of [`messages::dns`].
 //!
 //! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
 //! dialect as trampoline and as recipient, [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
@@ -70,7 +71,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 43] = [
+pub const OPERATIONS: [&str; 47] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -92,6 +93,10 @@ pub const OPERATIONS: [&str; 43] = [
     "offer.create",
     "offer.request",
     "offer.pay",
+    "refund.create",
+    "refund.pay",
+    "dns.serve",
+    "dns.query",
     "payment.wait",
     "payment.settle",
     "payment.cancel",

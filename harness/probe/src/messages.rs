@@ -7,6 +7,7 @@
 
 pub(crate) mod async_wire;
 pub(crate) mod bolt12;
+pub(crate) mod dns;
 pub(crate) mod invoice_server;
 pub(crate) mod offers;
 pub(crate) mod static_invoice;
@@ -260,7 +261,7 @@ impl Messages {
     ///
     /// # Errors
     /// [`SendError::UnknownChannel`].
-    fn first_node(&self, path: &BlindedPath) -> Result<PublicKey, SendError> {
+    pub(crate) fn first_node(&self, path: &BlindedPath) -> Result<PublicKey, SendError> {
         match path.first_node {
             FirstNode::NodeId(id) => PublicKey::from_slice(&id)
                 .map_err(|e| SendError::Path(format!("its first node is no public key: {e}"))),

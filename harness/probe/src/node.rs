@@ -11,6 +11,7 @@ pub(crate) mod transcript;
 
 use crate::messages::Messages;
 use crate::messages::async_wire;
+use crate::messages::dns::Dns;
 use crate::messages::invoice_server::InvoiceServer;
 use crate::messages::offers::Offers;
 use crate::node::chain::{Bitcoind, ChainError, Wallet};
@@ -169,6 +170,8 @@ pub struct Node {
     pub offers: Arc<Offers>,
     /// Static invoices that it keeps for others, or has left with others.
     pub(crate) invoice_server: Arc<InvoiceServer>,
+    /// The names that it answers for and asks for.
+    pub dns: Arc<Dns>,
     /// What gossip tells.
     pub graph: Arc<Graph>,
     /// Its key.
@@ -292,6 +295,7 @@ impl Node {
         // It hears of requests before the offers do: those for static invoices that it keeps.
         let invoice_server = InvoiceServer::listening(hook.clone(), &messages);
         let offers = Offers::listening(hook.clone(), &messages);
+        let dns = Dns::listening(hook.clone(), &messages);
         let handlers = MessageHandler {
             chan_handler: hook.clone(),
             route_handler: gossip,
@@ -319,6 +323,7 @@ impl Node {
             messages,
             offers,
             invoice_server,
+            dns,
             graph,
             listen: config.listen,
             bitcoind,

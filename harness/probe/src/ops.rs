@@ -55,9 +55,10 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
         "receipt.send" => crate::proofs::send(params, node),
-        "offer.create" | "offer.request" | "offer.pay" => {
+        "offer.create" | "offer.request" | "offer.pay" | "refund.create" | "refund.pay" => {
             crate::messages::offers::call(op, params, node)
         }
+        "dns.serve" | "dns.query" => crate::messages::dns::call(op, params, node),
         blind::PAY => blind::pay(params, node),
         "payment.wait" => wait_payment(params, node),
         "payment.settle" => settle(params, node),

@@ -142,6 +142,8 @@ pub struct Payee {
     invoices: HashMap<[u8; 32], Invoice>,
     sets: HashMap<[u8; 32], Set>,
     pub(crate) paid: HashSet<[u8; 32]>,
+    /// Hashes whose invoices do not offer to take several parts.
+    single: HashSet<[u8; 32]>,
     /// Shared secrets of the onions that have come.
     seen: HashSet<[u8; 32]>,
     amp: AmpSets,
@@ -175,6 +177,7 @@ impl Default for Payee {
             invoices: HashMap::new(),
             sets: HashMap::new(),
             paid: HashSet::new(),
+            single: HashSet::new(),
             seen: HashSet::new(),
             amp: AmpSets::default(),
             paths: Paths::default(),
@@ -188,6 +191,11 @@ impl Payee {
     /// Remembers an invoice.
     pub fn expect(&mut self, hash: [u8; 32], invoice: Invoice) {
         self.invoices.insert(hash, invoice);
+    }
+
+    /// The invoice of a hash does not offer to take several parts.
+    pub fn single_part(&mut self, hash: [u8; 32]) {
+        self.single.insert(hash);
     }
 
     /// An HTLC that has come is about to come again, with the same onion by right.
@@ -324,7 +332,7 @@ impl Payee {
                     );
                 }
                 let expected = Expected {
-                    basic_mpp: true,
+                    basic_mpp: !self.single.contains(&htlc.hash),
                     amount_msat: invoice.amount_msat,
                     payment_secret: Some(invoice.secret),
                     now: htlc.now,

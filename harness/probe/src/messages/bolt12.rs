@@ -28,6 +28,9 @@ const MOST_MSAT: u64 = 10_000_000_000;
 /// A feature that nobody has defined, and that has to be understood.
 const UNKNOWN_FEATURE: u16 = 100;
 
+/// The wrong of an invoice whose first path asks for that feature, and the others do not.
+pub const FIRST_PATH_UNUSABLE: &str = "invoice-payinfo-features-first";
+
 /// The chain that every node of a run is on, in the order of the wire.
 pub fn regtest() -> ChainHash {
     Chain::REGTEST.to_bytes()
@@ -67,10 +70,14 @@ pub struct Sealed {
     pub records: Vec<Record>,
     /// The type of the field of the onion message that it goes into.
     pub kind: u64,
+    /// Bytes behind the records.
+    pub tail: Vec<u8>,
     /// Further fields of the onion message.
     pub beside: Vec<Record>,
     /// It goes to the other's node id, where it belongs on a path.
     pub past_path: bool,
+    /// It goes along a path that was given out for something else.
+    pub along: bool,
 }
 
 impl Sealed {
@@ -78,14 +85,21 @@ impl Sealed {
         Self {
             records,
             kind,
+            tail: Vec::new(),
             beside: Vec::new(),
             past_path: false,
+            along: false,
         }
+    }
+
+    /// A request that was sent before, once more.
+    pub fn again(asked: &Asked) -> Self {
+        Self::honest(message::INVOICE_REQUEST, asked.records.clone())
     }
 
     /// Its TLV stream.
     pub fn stream(&self) -> Vec<u8> {
-        tlv::encode_unchecked(&self.records)
+        [&tlv::encode_unchecked(&self.records)[..], &self.tail].concat()
     }
 
     /// The fields of the onion message's last payload, in order, the reply path aside.
@@ -110,6 +124,10 @@ impl Sealed {
                 let again = self.records[at].clone();
                 self.records.insert(at, again);
             }
+            // A type of three bytes, of which one is there.
+            ("invreq-type-cut" | "invoice-type-cut", _) => self.tail = vec![0xfd],
+            // An empty record of type 241 behind the signature, its type in three bytes.
+            ("invreq-type-long" | "invoice-type-long", _) => self.tail = vec![0xfd, 0, 241, 0],
             ("message-two-payloads", _) => {
                 let kind = match self.kind {
                     message::INVOICE_REQUEST => message::INVOICE,
@@ -120,7 +138,15 @@ impl Sealed {
             ("message-unknown-even-field", _) => self.beside.push(Record::new(62, [])),
             ("message-unknown-even-payload", _) => self.kind = 88,
             ("message-other-reply", _) => self.kind = message::INVOICE_REQUEST,
-            ("invreq-past-the-path" | "invoice-past-the-reply-path", _) => self.past_path = true,
+            (
+                "invreq-past-the-path"
+                | "invoice-past-the-reply-path"
+                | "refund-invoice-past-the-path",
+                _,
+            ) => self.past_path = true,
+            ("invreq-other-path" | "invreq-along-a-path" | "refund-invoice-along-a-path", _) => {
+                self.along = true;
+            }
             _ => return false,
         }
         true
@@ -136,6 +162,8 @@ pub struct Wish {
     pub quantity: Option<u64>,
     /// A note to the payee.
     pub note: Option<String>,
+    /// Bits of `invreq_features`.
+    pub features: Vec<u16>,
 }
 
 /// A request for an invoice. `metadata` and `payer` are drawn for it alone; an unknown `wrong` is as
@@ -167,6 +195,10 @@ pub fn ask(
     }
     if let Some(note) = &wish.note {
         fields.insert(kind::PAYER_NOTE, note.clone().into_bytes());
+    }
+    if !wish.features.is_empty() {
+        let bits = wish.features.iter().copied();
+        fields.insert(kind::FEATURES, features::from_bits(bits));
     }
     let id = key_of(payer);
     fields.insert(kind::PAYER_ID, id.to_vec());
@@ -225,6 +257,68 @@ pub fn ask(
     Ok(sealed)
 }
 
+/// What a refund says.
+#[derive(Clone, Debug)]
+pub struct Refund<'a> {
+    /// In msat.
+    pub amount_msat: u64,
+    /// What it is for.
+    pub description: &'a str,
+    /// Seconds since 1970 after which nobody is to ask for it.
+    pub until: Option<u64>,
+    /// The path to the payer; without one the payer id is the node's.
+    pub path: Option<&'a BlindedPath>,
+}
+
+/// A request for no offer: whoever answers it with an invoice is paid. It has no signature. An
+/// unknown `wrong` is as none.
+///
+/// # Errors
+/// Without a `wrong`, the [`Violation`] of a rule for the writer.
+pub fn refund(
+    wish: &Refund<'_>,
+    metadata: [u8; 32],
+    payer: &SecretKey,
+    wrong: Option<&str>,
+) -> Result<Sealed, Violation> {
+    use invoice_request::kind;
+    let mut fields = Fields::from([
+        (kind::METADATA, metadata.to_vec()),
+        (offer::kind::DESCRIPTION, wish.description.into()),
+        (kind::CHAIN, regtest().to_vec()),
+        (kind::AMOUNT, truncated(wish.amount_msat)),
+        (kind::PAYER_ID, key_of(payer).to_vec()),
+    ]);
+    if let Some(until) = wish.until {
+        fields.insert(offer::kind::ABSOLUTE_EXPIRY, truncated(until));
+    }
+    if let Some(path) = wish.path {
+        // A path of the probe's own making is short.
+        fields.insert(kind::PATHS, path.encode().unwrap_or_default());
+    }
+    let written = match wrong {
+        None => {
+            let writer = invoice_request::Writer {
+                chain: Some(regtest()),
+                ..Default::default()
+            };
+            let rules = Rules::all();
+            invoice_request::write(&rules, Form::Refund, &records(&fields), &writer)?
+        }
+        Some(name) => {
+            match name {
+                "refund-chains" => {
+                    fields.insert(offer::kind::CHAINS, regtest().to_vec());
+                }
+                "refund-amount-missing" => drop(fields.remove(&kind::AMOUNT)),
+                _ => {}
+            }
+            records(&fields)
+        }
+    };
+    Ok(Sealed::honest(message::INVOICE_REQUEST, written))
+}
+
 /// An offer of the probe's own.
 #[derive(Clone, Debug)]
 pub struct Made {
@@ -236,6 +330,17 @@ pub struct Made {
     pub secret: SecretKey,
 }
 
+impl Made {
+    /// What answers a request for no offer: its invoice may be signed with any key.
+    pub fn none(secret: SecretKey) -> Self {
+        Self {
+            offer: Offer::default(),
+            path_id: None,
+            secret,
+        }
+    }
+}
+
 /// What goes into one invoice beside the request.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -243,8 +348,12 @@ pub struct Terms {
     pub amount_msat: u64,
     /// What opens the hash.
     pub preimage: [u8; 32],
-    /// The path of the payment.
-    pub path: BlindedPath,
+    /// The paths of the payment.
+    pub paths: Vec<BlindedPath>,
+    /// Whether several parts may pay.
+    pub multi_part: MultiPart,
+    /// Further bits of `invoice_features`.
+    pub features: Vec<u16>,
     /// Seconds since 1970.
     pub now: u64,
 }
@@ -253,6 +362,16 @@ impl Terms {
     /// What the invoice is paid with.
     pub fn payment_hash(&self) -> [u8; 32] {
         keys::sha256(&[&self.preimage])
+    }
+
+    /// The bitmap of `invoice_features`.
+    fn bitmap(&self) -> Vec<u8> {
+        let parts: &[u16] = match self.multi_part {
+            MultiPart::Required => &[16],
+            MultiPart::Allowed => &[17],
+            MultiPart::Forbidden => &[],
+        };
+        features::from_bits(parts.iter().chain(&self.features).copied())
     }
 }
 
@@ -294,9 +413,14 @@ pub fn answer(
         .map(|record| (record.kind, record.value.clone()))
         .collect();
     let node_id = key_of(&made.secret);
-    let path = terms.path.encode().unwrap_or_default();
-    fields.insert(kind::PATHS, path);
-    fields.insert(kind::BLINDEDPAY, payinfo(false));
+    let paths = terms.paths.iter();
+    let paths: Vec<Vec<u8>> = paths.map(|p| p.encode().unwrap_or_default()).collect();
+    fields.insert(kind::PATHS, paths.concat());
+    fields.insert(kind::BLINDEDPAY, payinfo(false).repeat(paths.len()));
+    let bitmap = terms.bitmap();
+    if !bitmap.is_empty() {
+        fields.insert(kind::FEATURES, bitmap);
+    }
     fields.insert(kind::CREATED_AT, truncated(terms.now));
     fields.insert(kind::PAYMENT_HASH, terms.payment_hash().to_vec());
     fields.insert(kind::AMOUNT, truncated(terms.amount_msat));
@@ -305,7 +429,7 @@ pub fn answer(
         let writer = invoice::Writer {
             request: Some(asked),
             preimage: Some(terms.preimage),
-            multi_part: Some(MultiPart::Forbidden),
+            multi_part: Some(terms.multi_part),
             sent_to: made.path_id.as_ref().map(|_| node_id),
             secret: Some(&made.secret),
             ..Default::default()
@@ -339,6 +463,10 @@ pub fn answer(
             fields.insert(kind::BLINDEDPAY, payinfo(false).repeat(2));
         }
         "invoice-payinfo-features" => drop(fields.insert(kind::BLINDEDPAY, payinfo(true))),
+        FIRST_PATH_UNUSABLE => {
+            let rest = payinfo(false).repeat(paths.len().saturating_sub(1));
+            fields.insert(kind::BLINDEDPAY, [payinfo(true), rest].concat());
+        }
         "invoice-features-unknown-even" => {
             fields.insert(kind::FEATURES, features::from_bits([UNKNOWN_FEATURE]));
         }
@@ -396,6 +524,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Its bytes.
+    pub fn stream(&self) -> Vec<u8> {
+        tlv::encode_unchecked(&self.records)
+    }
+
     /// Reads an invoice for it, which came along the path with this mark.
     ///
     /// # Errors
@@ -406,11 +539,33 @@ impl Asked {
         path_id: Option<&[u8]>,
         now: u64,
     ) -> Result<invoice::Invoice, Violation> {
+        let own = self.records.iter().map(|record| record.kind);
+        let of_the_request = own.into_iter().any(|k| k == invoice_request::kind::PATHS);
         let via = match path_id {
             None => Via::Direct,
+            // A path in the request itself takes the place of a reply path.
+            Some(mark) if mark == self.path_id && of_the_request => Via::RequestPath,
             Some(mark) if mark == self.path_id => Via::ReplyPath,
             Some(_) => Via::OtherPath,
         };
+        self.check(stream, Some(via), now, None)
+    }
+
+    /// Whether an invoice that was read may be paid with these parts: the path of each, by index.
+    ///
+    /// # Errors
+    /// As [`Asked::read`], and the rules of the payment.
+    pub fn pays(&self, stream: &[u8], now: u64, parts: &[usize]) -> Result<(), Violation> {
+        self.check(stream, None, now, Some(parts)).map(|_| ())
+    }
+
+    fn check(
+        &self,
+        stream: &[u8],
+        via: Option<Via>,
+        now: u64,
+        parts: Option<&[usize]>,
+    ) -> Result<invoice::Invoice, Violation> {
         let chains = [regtest()];
         let payer = Payer {
             context: Context {
@@ -419,8 +574,8 @@ impl Asked {
             },
             request: Some(&self.records),
             sent_to: self.sent_to,
-            via: Some(via),
-            parts: None,
+            via,
+            parts,
         };
         invoice::match_request(&Rules::all(), stream, &payer)
     }
@@ -454,6 +609,26 @@ pub fn read_request(
         ..Default::default()
     };
     invoice_request::respond(&Rules::all(), stream, &responder)
+}
+
+/// Reads a request for no offer from its string.
+///
+/// # Errors
+/// A [`Violation`] of the encoding or of a reader rule of invoice requests.
+pub fn read_refund(text: &str, now: u64) -> Result<invoice_request::Response, Violation> {
+    let all = Rules::all();
+    let stream = invoice_request::unwrap(&all, text)?;
+    let chains = [regtest()];
+    let context = Context {
+        now: Some(now),
+        chains: Some(&chains),
+    };
+    invoice_request::read_refund(&all, &stream, context)?;
+    let responder = invoice_request::Responder {
+        context,
+        ..Default::default()
+    };
+    invoice_request::respond(&all, &stream, &responder)
 }
 
 /// The payload of an HTLC along a path of the probe's invoices, as that of a payment to its node id:

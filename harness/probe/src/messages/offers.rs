@@ -1,25 +1,34 @@
 //! BOLT 12 over onion messages: the offers that the probe makes, and those that it asks for an invoice.
 //!
 //! - `offer.create` {`amount_msat`, `description`, `expiry` (seconds), `quantity_max`, `paths` (bool,
-//!   true), `issuer_id` (bool, true), `refuse` (text)} answers `offer` and `offer_id`. Requests are
-//!   answered with an invoice by themselves, or with an `invoice_error` that says `refuse`. With
-//!   `reply_path` (bool) a reply path goes along with the invoice. `misbehave` is what is wrong with each
-//!   invoice.
-//! - `offer.request` {`offer`, `amount_msat`, `quantity`, `note`, `reply_path` (bool, true), `via` [node
-//!   ids], `records` (further fields of the onion message)} sends a request and answers `request`, its
-//!   handle in events, and `bytes`, its stream.
-//! - `offer.pay` {`offer`, `amount_msat`, `quantity`, `note`, `deadline_ms`} asks and pays, and answers
-//!   `payment`, `payment_hash` and `invoice`; with `async` (bool) by a static invoice and by no other, see
+//!   true), `issuer_id` (bool, true), `features` [bits], `by_channel` (bool: the path begins at an end of
+//!   a channel), `refuse` (text)} answers `offer` and `offer_id`. Requests are answered with an invoice by
+//!   themselves, or with an `invoice_error` that says `refuse`. The invoice has `invoice_paths` (1) paths
+//!   and `invoice_features` [bits]; several `parts` may pay it (`allowed`), must (`required`) or may not
+//!   (`forbidden`, which it is without). With `reply_path` (bool) a reply path goes along with the
+//!   invoice. `misbehave` is what is wrong with each invoice.
+//! - `offer.request` {`offer`, `amount_msat`, `quantity`, `note`, `features` [bits], `reply_path` (bool,
+//!   true), `via` [node ids], `records` (further fields of the onion message), `again` (an earlier request,
+//!   which is sent once more), `along` (an offer: a misbehaviour may take its path)} sends a request and
+//!   answers `request`, its handle in events, and `bytes`, its stream.
+//! - `offer.pay` {`offer`, `amount_msat`, `quantity`, `note`, `parts` (1), `deadline_ms`} asks and pays, and
+//!   answers `payment`, `payment_hash` and `invoice`. With `request` in the place of `offer` it pays the
+//!   invoice for that request or refund; with `async` (bool) it pays by a static invoice and by no other, see
 //!   [`static_payer`].
+//! - `refund.create` {`amount_msat`, `description`, `expiry` (seconds), `paths` (bool, true), `to` (node
+//!   id: it is sent there as well)} answers `refund`, `request`, its handle in events, and `bytes`. A
+//!   request for no offer that comes over a message is answered like one that is handed to `refund.pay`.
+//! - `refund.pay` {`refund`, `along` (a refund: a misbehaviour may take its path)} sends the invoice for it,
+//!   and answers `payment`, `payment_hash` and `invoice`.
 //!
-//! Events of the payee: `invoice-sent` {`offer_id`, `payment_hash`, `amount_msat`},
+//! Events of the payee: `invoice-sent` {`offer_id`, where it is for an offer, `payment_hash`, `amount_msat`},
 //! `invoice-request-refused` {`offer_id`, `rule`, `message`}. Events of the payer: `invoice-received`
 //! {`request`, `payment_hash`, `amount_msat`, `bytes`, `reply_path` (bool)}, `invoice-refused`
 //! {`request`, `rule`, `message`}, `invoice-error` {`request`, `error`, `erroneous_field`}.
 
 pub(crate) mod static_payer;
 
-use crate::messages::bolt12::{self, Asked, Made, Sealed, Terms, Wish};
+use crate::messages::bolt12::{self, Asked, FIRST_PATH_UNUSABLE, Made, Sealed, Terms, Wish};
 use crate::messages::{Messages, Received, To, reply_record};
 use crate::misbehave::Plan;
 use crate::node::Node;
@@ -27,11 +36,13 @@ use crate::node::env::lock;
 use crate::node::hook::{Hook, now};
 use crate::payee::Invoice as Expected;
 use bitcoin::secp256k1::PublicKey;
+use lnconform_drafts::bech32;
 use lnconform_drafts::blinding::{self, BlindedPath, FirstNode};
-use lnconform_drafts::bolt12::invoice::Invoice;
-use lnconform_drafts::bolt12::invoice_request;
+use lnconform_drafts::bolt12::invoice::{Invoice, MultiPart};
+use lnconform_drafts::bolt12::invoice_request::{self, ReplyTo};
 use lnconform_drafts::bolt12::offer::{self, Context, Offer};
 use lnconform_drafts::bolt12::{invoice_error, key_of};
+use lnconform_drafts::features;
 use lnconform_drafts::keys;
 use lnconform_drafts::onion_message::kind as message;
 use lnconform_drafts::payload;
@@ -57,8 +68,27 @@ struct Published {
     wrong: Option<String>,
     refuse: Option<String>,
     reply_path: bool,
+    paid_in: PaidIn,
     /// The invoice for each request, so that one that comes again gets the same.
     answered: HashMap<Vec<u8>, Sealed>,
+}
+
+/// What an invoice says of the parts that pay it.
+#[derive(Clone)]
+struct PaidIn {
+    paths: usize,
+    multi_part: MultiPart,
+    features: Vec<u16>,
+}
+
+impl Default for PaidIn {
+    fn default() -> Self {
+        Self {
+            paths: 1,
+            multi_part: MultiPart::Forbidden,
+            features: Vec::new(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -116,29 +146,25 @@ impl Offers {
 
     // ---- payee
 
-    /// Which offer a request is for: that whose path it came along, else the one with its issuer id.
+    /// Which offer a request is for: one whose fields it has, of several the one whose path it came
+    /// along; else the one with that path, or with the same issuer id.
     fn published(&self, path_id: Option<&[u8]>, stream: &[u8]) -> Option<usize> {
         let state = lock(&self.state);
-        let by_path = path_id.and_then(|mark| {
-            let mut all = state.published.iter();
-            all.position(|p| p.made.path_id.as_deref() == Some(mark))
-        });
-        by_path.or_else(|| {
-            let records = tlv::frames(&Rules::all(), stream).ok()?;
+        let records = tlv::frames(&Rules::all(), stream).unwrap_or_default();
+        let marked = |p: &Published| path_id.is_some() && p.made.path_id.as_deref() == path_id;
+        let same = |p: &Published| p.made.offer.records.iter().all(|r| records.contains(r));
+        let own = |p: &Published| {
+            let id = p.made.offer.issuer_id;
             let kind = offer::kind::ISSUER_ID;
-            let issuer = &records.iter().find(|record| record.kind == kind)?.value;
-            let mut all = state.published.iter();
-            // Offers without paths share the node's id, and the last one with it that fits is meant.
-            let own = |p: &Published| {
-                p.made
-                    .offer
-                    .issuer_id
-                    .is_some_and(|id| id[..] == issuer[..])
-            };
-            let same = |p: &Published| p.made.offer.records.iter().all(|r| records.contains(r));
-            let found = all.clone().rposition(|p| own(p) && same(p));
-            found.or_else(|| all.rposition(own))
-        })
+            let there = records.iter().find(|record| record.kind == kind);
+            there.is_some_and(|there| id.is_some_and(|id| id[..] == there.value))
+        };
+        // Offers without paths may be alike, and then the last one is meant.
+        let last = |is: &dyn Fn(&Published) -> bool| state.published.iter().rposition(is);
+        last(&|p| same(p) && marked(p))
+            .or_else(|| last(&same))
+            .or_else(|| last(&marked))
+            .or_else(|| last(&own))
     }
 
     fn requested(&self, messages: &Messages, received: &Received, stream: &[u8]) {
@@ -150,6 +176,12 @@ impl Offers {
         let id = made.map(|made| hex(made.offer.id()));
         let (known, response) = match (known, response) {
             (Some(known), Ok(response)) => (known, response),
+            (None, Ok(response)) if !response.request.fields.answers_offer() => {
+                if let Err(e) = self.repay(messages, &response, None, None) {
+                    eprintln!("adapter: a refund is not asked for: {}", e.message);
+                }
+                return;
+            }
             (_, answer) => {
                 let (rule, text) = match &answer {
                     Err(violation) => (Some(violation.rule), violation.to_string()),
@@ -167,10 +199,16 @@ impl Offers {
         if let Some(text) = &known.refuse {
             return self.complain(messages, received, text);
         }
-        let again = known.answered.get(stream).cloned();
+        // BOLT 12, invoice request reader: an earlier invoice answers for an issuer id only.
+        let repeats = known.made.offer.issuer_id.is_some();
+        let again = known.answered.get(stream).filter(|_| repeats).cloned();
         let sealed = match again {
             Some(sealed) => Ok(sealed),
-            None => self.invoice(&known, &response),
+            None => {
+                let wrong = known.wrong.as_deref();
+                let made = self.invoice(&known.made, &known.paid_in, wrong, &response);
+                made.map(|(sealed, _)| sealed)
+            }
         };
         let sealed = match sealed {
             Ok(sealed) => sealed,
@@ -203,49 +241,104 @@ impl Offers {
         }
     }
 
-    /// A new invoice, which the payee expects to be paid.
+    /// A new invoice, which the payee expects to be paid, and its hash.
     fn invoice(
         &self,
-        known: &Published,
+        made: &Made,
+        paid_in: &PaidIn,
+        wrong: Option<&str>,
         response: &invoice_request::Response,
-    ) -> Result<Sealed, String> {
+    ) -> Result<(Sealed, [u8; 32]), String> {
         let amount_msat = response
             .invoice_amount
             .ok_or("nobody has named an amount")?;
         let secret = self.hook.draw();
-        let constraints = [&LATEST.to_be_bytes()[..], &truncated(1)].concat();
-        let data = tlv::encode_unchecked(&[
-            Record::new(blinding::kind::PATH_ID, secret),
-            Record::new(blinding::kind::PAYMENT_CONSTRAINTS, constraints),
-        ]);
-        let own = keys::public(&self.hook.secret);
-        let path = blinding::build(&self.hook.draw_key(), &[(own, data)])
-            .map_err(|e| e.to_string())?
-            .path;
+        let paths = (0..paid_in.paths.max(1)).map(|at| {
+            // Nobody is to take a path that asks for what it does not know; who does shows by a
+            // secret that is not the invoice's.
+            let astray = at == 0 && wrong == Some(FIRST_PATH_UNUSABLE);
+            self.payment_path(if astray { self.hook.draw() } else { secret })
+        });
         let terms = Terms {
             amount_msat,
             preimage: self.hook.draw(),
-            path,
+            paths: paths.collect::<Result<_, String>>()?,
+            multi_part: paid_in.multi_part,
+            features: paid_in.features.clone(),
             now: now(),
         };
-        let wrong = known.wrong.as_deref();
         let asked = &response.request.records;
-        let sealed =
-            bolt12::answer(asked, &known.made, &terms, wrong).map_err(|e| e.to_string())?;
+        let sealed = bolt12::answer(asked, made, &terms, wrong).map_err(|e| e.to_string())?;
         let hash = terms.payment_hash();
         let expected = Expected {
             preimage: Some(terms.preimage),
             secret,
             amount_msat: Some(amount_msat),
         };
-        lock(&self.hook.payee).expect(hash, expected);
-        let fields = json!({
-            "offer_id": hex(known.made.offer.id()),
-            "payment_hash": hex(hash),
-            "amount_msat": amount_msat.to_string(),
-        });
+        let mut payee = lock(&self.hook.payee);
+        payee.expect(hash, expected);
+        if paid_in.multi_part == MultiPart::Forbidden {
+            payee.single_part(hash);
+        }
+        drop(payee);
+        let of_an_offer = response.request.fields.answers_offer();
+        let fields = ResultObject::new()
+            .maybe("offer_id", of_an_offer.then(|| hex(made.offer.id())))
+            .with("payment_hash", hex(hash))
+            .with("amount_msat", amount_msat.to_string())
+            .done();
         self.push("invoice-sent", fields);
-        Ok(sealed)
+        Ok((sealed, hash))
+    }
+
+    /// A path to the probe for HTLCs, marked with a payment secret.
+    fn payment_path(&self, secret: [u8; 32]) -> Result<BlindedPath, String> {
+        let constraints = [&LATEST.to_be_bytes()[..], &truncated(1)].concat();
+        let data = tlv::encode_unchecked(&[
+            Record::new(blinding::kind::PATH_ID, secret),
+            Record::new(blinding::kind::PAYMENT_CONSTRAINTS, constraints),
+        ]);
+        let own = keys::public(&self.hook.secret);
+        let built = blinding::build(&self.hook.draw_key(), &[(own, data)]);
+        built.map(|built| built.path).map_err(|e| e.to_string())
+    }
+
+    /// Sends the invoice for a refund, and answers its hash and its stream. `along` is a path that was
+    /// given out for something else.
+    fn repay(
+        &self,
+        messages: &Messages,
+        response: &invoice_request::Response,
+        wrong: Option<&str>,
+        along: Option<&BlindedPath>,
+    ) -> Result<([u8; 32], Vec<u8>), OpError> {
+        let made = Made::none(self.hook.secret);
+        let (sealed, hash) = self
+            .invoice(&made, &PaidIn::default(), wrong, response)
+            .map_err(|e| OpError::internal(format!("no invoice can be made: {e}")))?;
+        let fields = &response.request.fields;
+        // BOLT 12, invoice request reader: along a path of the request, else to the payer's id.
+        let path = match response.request.reply_to() {
+            ReplyTo::Paths => fields.paths.as_ref().and_then(|paths| paths.first()),
+            _ => None,
+        };
+        let to = match (along.filter(|_| sealed.along), path) {
+            (Some(other), _) => To::Path(other.clone()),
+            (None, Some(path)) if sealed.past_path => {
+                let first = messages.first_node(path);
+                To::Node(first.map_err(|e| OpError::rejected(e.to_string()))?)
+            }
+            (None, Some(path)) => To::Path(path.clone()),
+            (None, None) => {
+                let id = PublicKey::from_slice(&fields.payer_id.unwrap_or([0; 33]));
+                let id =
+                    id.map_err(|e| OpError::invalid(format!("the payer id is no key: {e}")))?;
+                To::Node(id)
+            }
+        };
+        let sent = messages.send(&[], &to, sealed.fields());
+        sent.map_err(|e| OpError::rejected(e.to_string()))?;
+        Ok((hash, sealed.stream()))
     }
 
     /// Says in an `invoice_error` what is wrong, where that can be said to somebody.
@@ -268,24 +361,20 @@ impl Offers {
 
     // ---- payer
 
-    /// The request that an answer is for: that whose reply path it came along, else the one whose
-    /// metadata it repeats.
+    /// The request that an answer is for: one whose metadata it repeats, of several the one whose path
+    /// for answers it came along; else the one with that path.
     fn asked(&self, path_id: Option<&[u8]>, stream: &[u8]) -> Option<Asked> {
         let state = lock(&self.state);
-        let metadata = || {
-            let records = tlv::frames(&Rules::all(), stream).ok()?;
-            let kind = invoice_request::kind::METADATA;
-            records.into_iter().find(|record| record.kind == kind)
-        };
-        let wanted = match path_id {
-            Some(_) => None,
-            None => metadata(),
-        };
-        let found = state.asked.iter().find(|asked| match path_id {
-            Some(mark) => asked.path_id == mark,
-            None => wanted.as_ref().is_some_and(|w| asked.records.contains(w)),
-        });
-        found.cloned()
+        let records = tlv::frames(&Rules::all(), stream).unwrap_or_default();
+        let kind = invoice_request::kind::METADATA;
+        let metadata = records.iter().find(|record| record.kind == kind);
+        let same = |asked: &Asked| metadata.is_some_and(|m| asked.records.contains(m));
+        let marked = |asked: &Asked| path_id.is_some_and(|mark| asked.path_id == mark);
+        let first = |is: &dyn Fn(&Asked) -> bool| state.asked.iter().find(|asked| is(asked));
+        first(&|asked| same(asked) && marked(asked))
+            .or_else(|| first(&same))
+            .or_else(|| first(&marked))
+            .cloned()
     }
 
     fn invoiced(&self, received: &Received, stream: &[u8]) {
@@ -339,6 +428,8 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
     match op {
         "offer.create" => create(params, node),
         "offer.request" => request(params, node),
+        "refund.create" => create_refund(params, node),
+        "refund.pay" => pay_refund(params, node),
         _ => pay(params, node),
     }
 }
@@ -355,6 +446,71 @@ fn wrong(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
     }
 }
 
+/// A list of feature bits; without one there are none.
+fn bits(params: Params<'_>, name: &str) -> Result<Vec<u16>, OpError> {
+    let list = params.maybe(name, Params::list)?.unwrap_or_default();
+    let bit = |value: &Value| value.as_u64().and_then(|bit| u16::try_from(bit).ok());
+    let bits: Option<Vec<u16>> = list.iter().map(bit).collect();
+    bits.ok_or_else(|| OpError::invalid(format!("param {name} is no list of feature bits")))
+}
+
+impl PaidIn {
+    fn read(params: Params<'_>) -> Result<Self, OpError> {
+        let multi_part = match params.maybe("parts", Params::str)? {
+            None | Some("forbidden") => MultiPart::Forbidden,
+            Some("allowed") => MultiPart::Allowed,
+            Some("required") => MultiPart::Required,
+            Some(other) => {
+                return Err(OpError::invalid(format!(
+                    "param parts is {other}, not forbidden, allowed or required"
+                )));
+            }
+        };
+        let paths = params.maybe("invoice_paths", Params::u32)?.unwrap_or(1);
+        Ok(Self {
+            paths: usize::try_from(paths.min(8)).unwrap_or(1),
+            multi_part,
+            features: bits(params, "invoice_features")?,
+        })
+    }
+}
+
+/// The node as an end of one of its announced channels, which takes less room than its id.
+fn own_end(node: &Node) -> Result<FirstNode, OpError> {
+    let channels = node.cm.list_channels();
+    let usable = channels.iter().filter(|c| c.is_usable && c.is_announced);
+    let mut known = usable.filter_map(|c| Some((c.short_channel_id?, c.counterparty.node_id)));
+    let (short_channel_id, other) = known.next().ok_or_else(|| {
+        OpError::rejected("the probe has no announced channel that a path could begin at")
+    })?;
+    // BOLT 7, channel_announcement: the lesser id is the first.
+    let end = u8::from(other.serialize() < node.id.serialize());
+    Ok(FirstNode::Channel {
+        end,
+        short_channel_id,
+    })
+}
+
+/// The first path of the offer or refund that a param names, which was made for something else.
+fn other_path(params: Params<'_>) -> Result<Option<BlindedPath>, OpError> {
+    let Some(text) = params.maybe("along", Params::str)? else {
+        return Ok(None);
+    };
+    let rules = Rules::all();
+    let refund = text.starts_with(invoice_request::PREFIX);
+    let paths = if refund {
+        let read = invoice_request::decode(&rules, text, Context::default());
+        read.map(|request| request.fields.paths)
+    } else {
+        offer::decode(&rules, text, Context::default()).map(|offer| offer.paths)
+    };
+    let paths = paths.map_err(|e| broken(&e))?.unwrap_or_default();
+    match paths.into_iter().next() {
+        Some(path) => Ok(Some(path)),
+        None => Err(OpError::invalid("param along has no path")),
+    }
+}
+
 fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     use offer::kind;
     let amount = params.maybe("amount_msat", Params::number)?;
@@ -368,6 +524,9 @@ fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     let issuer_id = params.maybe("issuer_id", Params::bool)?.unwrap_or(true);
     let reply_path = params.maybe("reply_path", Params::bool)?.unwrap_or(false);
     let refuse = params.maybe("refuse", Params::str)?.map(str::to_owned);
+    let by_channel = params.maybe("by_channel", Params::bool)?.unwrap_or(false);
+    let features = bits(params, "features")?;
+    let paid_in = PaidIn::read(params)?;
     let wrong = wrong(params, "offer.create")?;
     let node = node()?;
     let hook = &node.hook;
@@ -379,6 +538,10 @@ fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     if let Some(text) = description {
         records.push(Record::new(kind::DESCRIPTION, text));
     }
+    if !features.is_empty() {
+        let bitmap = features::from_bits(features);
+        records.push(Record::new(kind::FEATURES, bitmap));
+    }
     if let Some(seconds) = expiry {
         let until = now().saturating_add(seconds);
         records.push(Record::new(kind::ABSOLUTE_EXPIRY, truncated(until)));
@@ -388,7 +551,10 @@ fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     let (mut path_id, mut secret) = (None, hook.secret);
     if paths {
         let mark = hook.draw();
-        let path = node.messages.path(&[], &mark).map_err(|e| internal(&e))?;
+        let mut path = node.messages.path(&[], &mark).map_err(|e| internal(&e))?;
+        if by_channel {
+            path.first_node = own_end(&node)?;
+        }
         secret = if issuer_id {
             hook.draw_key()
         } else {
@@ -421,6 +587,7 @@ fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
         wrong,
         refuse,
         reply_path,
+        paid_in,
         answered: HashMap::new(),
     };
     lock(&node.offers.state).published.push(published);
@@ -434,6 +601,9 @@ struct Wanted {
     reply_path: bool,
     via: Vec<PublicKey>,
     records: Vec<Record>,
+    /// The handle of a request that is sent once more.
+    again: Option<String>,
+    along: Option<BlindedPath>,
     wrong: Option<String>,
 }
 
@@ -453,6 +623,7 @@ impl Wanted {
             amount_msat: params.maybe("amount_msat", Params::number)?,
             quantity: params.maybe("quantity", Params::number)?,
             note: params.maybe("note", Params::str)?.map(str::to_owned),
+            features: bits(params, "features")?,
         };
         let via = params.maybe("via", Params::list)?.unwrap_or_default();
         let via = via
@@ -470,6 +641,8 @@ impl Wanted {
             records: records
                 .map(|(kind, value)| Record::new(kind, value))
                 .collect(),
+            again: params.maybe("again", Params::str)?.map(str::to_owned),
+            along: other_path(params)?,
             wrong,
         })
     }
@@ -479,8 +652,11 @@ impl Wanted {
         let hook = &node.hook;
         let (metadata, payer, mark) = (hook.draw(), hook.draw_key(), hook.draw());
         let wrong = self.wrong.as_deref();
-        let sealed = bolt12::ask(&self.offer, &self.wish, metadata, &payer, wrong)
-            .map_err(|e| broken(&e))?;
+        let sealed = match &self.again {
+            Some(handle) => Sealed::again(&node.offers.earlier(handle)?),
+            None => bolt12::ask(&self.offer, &self.wish, metadata, &payer, wrong)
+                .map_err(|e| broken(&e))?,
+        };
         let stream = sealed.stream();
         let mut records = sealed.fields();
         records.extend(self.records.iter().cloned());
@@ -508,6 +684,10 @@ impl Wanted {
     }
 
     fn to(&self, sealed: &Sealed) -> Result<To, OpError> {
+        if sealed.along {
+            let other = self.along.clone().map(To::Path);
+            return other.ok_or_else(|| OpError::invalid("param along is missing"));
+        }
         let path = self.offer.paths.as_ref().and_then(|paths| paths.first());
         match (path, sealed.past_path) {
             (Some(path), false) => Ok(To::Path(path.clone())),
@@ -538,15 +718,98 @@ fn request(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
     Ok(json!({"request": handle, "bytes": hex(stream)}))
 }
 
+/// A request for no offer, which is made and, where somebody is named, sent.
+fn create_refund(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+    let amount_msat = params.number("amount_msat")?;
+    let description = params.maybe("description", Params::str)?;
+    let expiry = params.maybe("expiry", Params::number)?;
+    let paths = params.maybe("paths", Params::bool)?.unwrap_or(true);
+    let to = params.maybe("to", crate::ops::public_key)?;
+    let wrong = wrong(params, "refund.create")?;
+    let node = node()?;
+    let hook = &node.hook;
+    let (metadata, mark) = (hook.draw(), hook.draw());
+    let answers = [message::INVOICE, message::INVOICE_ERROR];
+    // Without a path the invoice goes to the payer id, so that this has to be the node's.
+    let (path, payer) = if paths {
+        let path = node.messages.reply_path(&[], &mark, &answers);
+        let path = path.map_err(|e| OpError::internal(format!("no path: {e}")))?;
+        (Some(path), hook.draw_key())
+    } else {
+        (None, hook.secret)
+    };
+    let refund = bolt12::Refund {
+        amount_msat,
+        description: description.unwrap_or("tea"),
+        until: expiry.map(|seconds| now().saturating_add(seconds)),
+        path: path.as_ref(),
+    };
+    let sealed = bolt12::refund(&refund, metadata, &payer, wrong.as_deref());
+    let sealed = sealed.map_err(|e| broken(&e))?;
+    let (stream, fields) = (sealed.stream(), sealed.fields());
+    let asked = Asked {
+        records: sealed.records,
+        path_id: mark,
+        sent_to: None,
+    };
+    lock(&node.offers.state).asked.push(asked);
+    if let Some(to) = to {
+        let sent = node.messages.send(&[], &To::Node(to), fields);
+        sent.map_err(|e| OpError::rejected(e.to_string()))?;
+        node.peers.process_events();
+    }
+    let text = bech32::encode(invoice_request::PREFIX, &stream);
+    Ok(json!({"refund": text, "request": hex(mark), "bytes": hex(stream)}))
+}
+
+fn pay_refund(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+    let text = params.str("refund")?;
+    let wrong = wrong(params, "refund.pay")?;
+    let along = other_path(params)?;
+    let response = bolt12::read_refund(text, now()).map_err(|e| broken(&e))?;
+    let node = node()?;
+    let (hash, stream) =
+        node.offers
+            .repay(&node.messages, &response, wrong.as_deref(), along.as_ref())?;
+    node.peers.process_events();
+    let hash = hex(hash);
+    Ok(json!({"payment": hash, "payment_hash": hash, "invoice": hex(stream)}))
+}
+
+impl Offers {
+    /// What was asked for under a handle.
+    fn earlier(&self, handle: &str) -> Result<Asked, OpError> {
+        let state = lock(&self.state);
+        let found = state.asked.iter().find(|a| hex(a.path_id) == handle);
+        let found = found.cloned();
+        found.ok_or_else(|| OpError::invalid(format!("the probe has sent no request {handle}")))
+    }
+}
+
 fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
-    let wanted = Wanted::read(params, "offer.pay")?;
+    let earlier = params.maybe("request", Params::str)?.map(str::to_owned);
+    let wanted = match earlier {
+        Some(_) => None,
+        None => Some(Wanted::read(params, "offer.pay")?),
+    };
+    let wrong = wrong(params, "offer.pay")?;
+    let parts = params.maybe("parts", Params::u32)?.unwrap_or(1);
+    // What goes wrong goes wrong with the payment: the request is honest.
+    let wanted = wanted.map(|wanted| Wanted {
+        wrong: None,
+        ..wanted
+    });
     let ms = params.maybe("deadline_ms", Params::u32)?.unwrap_or(15_000);
     let deadline = Instant::now() + Duration::from_millis(ms.into());
     let hold = params.maybe("hold", Params::bool)?.unwrap_or(false);
     // A payee who is there may answer a request that its server passes on, with an invoice of its own.
     let waits = params.maybe("async", Params::bool)?.unwrap_or(hold);
     let node = node()?;
-    let (handle, asked) = wanted.send(&node)?;
+    let handle = match (wanted, earlier) {
+        (Some(wanted), _) => wanted.send(&node)?.0,
+        (None, earlier) => earlier.unwrap_or_default(),
+    };
+    let asked = node.offers.earlier(&handle)?;
     let what = "an answer to the invoice request";
     let stream = node.hook.events.wait(deadline, what, |seen| {
         if seen.fields["request"] != handle.as_str() {
@@ -566,15 +829,23 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     })??;
     let how = static_payer::How {
         hold,
-        wrong: wanted.wrong.as_deref(),
+        wrong: wrong.as_deref(),
         deadline,
     };
-    if let Some(paid) = static_payer::pay(&node, &handle, &asked, how) {
+    if let Some(paid) = static_payer::pay(&node, &handle, &asked.stream(), how) {
         return paid;
     }
     let invoice = lock(&node.offers.state).invoices.get(&handle).cloned();
     let invoice = invoice.ok_or_else(|| OpError::internal("the invoice is not there"))?;
-    let plan = plan(&invoice)?;
+    let parts = match wrong.as_deref() {
+        Some(_) => 2,
+        None => usize::try_from(parts).unwrap_or(1),
+    };
+    let (plan, taken) = plan(&invoice, parts)?;
+    if wrong.is_none() {
+        let allowed = asked.pays(&stream, now(), &taken);
+        allowed.map_err(|e| broken(&e))?;
+    }
     let shots = plan.shots(&node.route(plan.to, 0)?, || node.hook.draw_key());
     let payment = hex(node.hook.draw());
     node.send(&payment, shots);
@@ -583,33 +854,44 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     }))
 }
 
-/// One HTLC along a path of the invoice that has no forwarder in it.
-fn plan(invoice: &Invoice) -> Result<Plan, Fail> {
+/// HTLCs along paths of the invoice that have no forwarder in them, and the path of each: so many parts,
+/// and where several must pay, one for each of two paths at least.
+fn plan(invoice: &Invoice, parts: usize) -> Result<(Plan, Vec<usize>), Fail> {
     use payload::kind;
     let pays = invoice.blindedpay.as_deref().unwrap_or_default();
     let paths = invoice.paths.as_deref().unwrap_or_default();
-    let short = invoice.usable_paths.iter().find_map(|at| {
+    let short = invoice.usable_paths.iter().filter_map(|at| {
         let path = paths.get(*at).filter(|path| path.hops.len() == 1)?;
-        Some((path, pays.get(*at)?))
+        Some((*at, path, pays.get(*at)?))
     });
-    let Some((path, pay)) = short else {
+    let short: Vec<_> = short.collect();
+    let Some((_, first, _)) = short.first() else {
         return Err(Fail::Unsupported(
             "the probe pays along no blinded path with a forwarder in it".into(),
         ));
     };
-    let data = path.hops.first().map(|hop| hop.encrypted_data.clone());
+    let parts = match invoice.multi_part() {
+        MultiPart::Required => parts.max(2),
+        _ => parts.max(1),
+    };
     let amount = invoice.amount.unwrap_or(0);
+    let each = amount / u64::try_from(parts).unwrap_or(1);
+    let mut amounts = vec![each; parts];
+    // What is left over goes with the first.
+    amounts[0] += amount - amounts.iter().sum::<u64>();
+    let delta = short.iter().map(|(_, _, pay)| pay.cltv_expiry_delta).max();
     let hash = invoice.payment_hash.unwrap_or_default();
-    let mut plan = Plan::new(
-        first_node(path)?,
-        hash,
-        vec![amount],
-        pay.cltv_expiry_delta.into(),
-    );
-    plan.records = vec![
-        Record::new(kind::ENCRYPTED_DATA, data.unwrap_or_default()),
-        Record::new(kind::PATH_KEY, path.first_path_key),
-        Record::new(kind::TOTAL, truncated(amount)),
-    ];
-    Ok(plan)
+    let delta = delta.unwrap_or_default().into();
+    let mut plan = Plan::new(first_node(first)?, hash, amounts, delta);
+    let mut taken = Vec::with_capacity(parts);
+    for (part, (at, path, _)) in plan.parts.iter_mut().zip(short.iter().cycle()) {
+        let data = path.hops.first().map(|hop| hop.encrypted_data.clone());
+        part.records = Some(vec![
+            Record::new(kind::ENCRYPTED_DATA, data.unwrap_or_default()),
+            Record::new(kind::PATH_KEY, path.first_path_key),
+            Record::new(kind::TOTAL, truncated(amount)),
+        ]);
+        taken.push(*at);
+    }
+    Ok((plan, taken))
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::payee::{Arrived, Decision, Invoice as Expected, Payee};
 use lnconform_drafts::blinding::kind as data;
 use lnconform_drafts::onion_message::{self, Message, ReplyPath};
 use lnconform_spec::misbehaviours::{self, Misbehaviour};
@@ -31,8 +32,11 @@ fn made(name: &str) -> Made {
     let mut fields = Fields::from([
         (kind::CHAINS, regtest().to_vec()),
         (kind::DESCRIPTION, b"tea".to_vec()),
-        (kind::PATHS, own.encode().unwrap()),
     ]);
+    let pathless = name == "invreq-along-a-path";
+    if !pathless {
+        fields.insert(kind::PATHS, own.encode().unwrap());
+    }
     if issued {
         fields.insert(kind::ISSUER_ID, key_of(&key).to_vec());
     }
@@ -49,7 +53,7 @@ fn made(name: &str) -> Made {
     let text = offer::encode(&Rules::all(), &records(&fields)).unwrap();
     Made {
         offer: offer::decode(&Rules::all(), &text, Context::default()).unwrap(),
-        path_id: Some(vec![3; 32]),
+        path_id: (!pathless).then(|| vec![3; 32]),
         secret: key,
     }
 }
@@ -59,14 +63,19 @@ fn wish(made: &Made) -> Wish {
         amount_msat: made.offer.amount.is_none().then_some(50_000),
         quantity: made.offer.quantity_max.map(|_| 1),
         note: Some("no sugar".into()),
+        // Odd ones, which nobody has to know.
+        features: vec![101],
     }
 }
 
-fn terms() -> Terms {
+fn terms(name: &str) -> Terms {
+    let count = if name == FIRST_PATH_UNUSABLE { 2 } else { 1 };
     Terms {
         amount_msat: 50_000,
         preimage: [4; 32],
-        path: path(9, &[5; 32]),
+        paths: vec![path(9, &[5; 32]); count],
+        multi_part: MultiPart::Forbidden,
+        features: vec![101],
         now: NOW,
     }
 }
@@ -104,7 +113,8 @@ fn request(name: &str, wrong: Option<&str>) -> Result<(), &'static str> {
     let made = made(name);
     let asked = ask(&made.offer, &wish(&made), [1; 32], &secret(2), wrong).unwrap();
     let stream = carried(&asked, &[3; 32])?;
-    let mark = (!asked.past_path).then_some(&[3; 32][..]);
+    let own = made.path_id.as_deref().filter(|_| !asked.past_path);
+    let mark = if asked.along { Some(&[8; 32][..]) } else { own };
     let expired = wrong.is_none() && name == "invreq-offer-expired";
     let now = if expired { NOW - 1 } else { NOW };
     let read = read_request(&stream, Some(&made), mark, now);
@@ -115,7 +125,7 @@ fn request(name: &str, wrong: Option<&str>) -> Result<(), &'static str> {
 fn invoice(name: &str, wrong: Option<&str>) -> Result<(), &'static str> {
     let made = made(name);
     let sent = ask(&made.offer, &wish(&made), [1; 32], &secret(2), None).unwrap();
-    let answered = answer(&sent.records, &made, &terms(), wrong).unwrap();
+    let answered = answer(&sent.records, &made, &terms(name), wrong).unwrap();
     let stream = carried(&answered, &[6; 32])?;
     let asked = Asked {
         records: sent.records,
@@ -128,8 +138,58 @@ fn invoice(name: &str, wrong: Option<&str>) -> Result<(), &'static str> {
     };
     let mark = (!answered.past_path).then_some(&[6; 32][..]);
     let read = asked.read(&stream, mark, NOW);
+    let read = read.map_err(|violation| violation.rule)?;
+    // What is wrong with a path alone shows by the paths that are left.
+    if name == FIRST_PATH_UNUSABLE {
+        let usable: &[usize] = if wrong.is_some() { &[1] } else { &[0, 1] };
+        assert_eq!(read.usable_paths, usable);
+        let first = asked.pays(&stream, NOW, &[0]).err().map(|v| v.rule);
+        let refused = wrong.map(|_| "bolt12/invoice/reader/payinfo-features");
+        assert_eq!(first, refused);
+        assert_eq!(asked.pays(&stream, NOW, &[1]), Ok(()));
+    }
+    Ok(())
+}
+
+/// What the payee says of a refund; the payer's key is 2, and its path leads to 7.
+fn refunded(with_path: bool, wrong: Option<&str>) -> Result<(Asked, Response), &'static str> {
+    let own = path(7, &[6; 32]);
+    let wish = Refund {
+        amount_msat: 50_000,
+        description: "tea",
+        until: Some(NOW + 100),
+        path: with_path.then_some(&own),
+    };
+    let sealed = refund(&wish, [1; 32], &secret(2), wrong).unwrap();
+    let text = lnconform_drafts::bech32::encode(invoice_request::PREFIX, &sealed.stream());
+    let read = read_refund(&text, NOW).map_err(|violation| violation.rule);
+    // It is read alike where a message brings it.
+    let carried = read_request(&carried(&sealed, &[3; 32])?, None, None, NOW);
+    let carried = carried.map_err(|violation| violation.rule);
+    assert_eq!(carried, read);
+    let asked = Asked {
+        records: sealed.records,
+        path_id: [6; 32],
+        sent_to: None,
+    };
+    Ok((asked, read?))
+}
+
+/// What the payer says of the invoice for a refund.
+fn repaid(with_path: bool, wrong: Option<&str>) -> Result<(), &'static str> {
+    let (asked, _) = refunded(with_path, None)?;
+    let made = Made::none(secret(8));
+    let answered = answer(&asked.records, &made, &terms(""), wrong).unwrap();
+    let mark: Option<&[u8]> = match (answered.along, with_path && !answered.past_path) {
+        (true, _) => Some(&[8; 32]),
+        (false, true) => Some(&[6; 32]),
+        (false, false) => None,
+    };
+    let read = asked.read(&answered.stream(), mark, NOW);
     read.map(|_| ()).map_err(|violation| violation.rule)
 }
+
+use invoice_request::{ReplyTo, Response};
 
 fn of(operation: &str) -> Vec<Misbehaviour> {
     let all = misbehaviours::all().unwrap().into_iter();
@@ -154,6 +214,99 @@ fn the_honest_payer_notices_each_invoice_by_the_statement_that_the_list_names() 
         assert_eq!(invoice(&m.name, None), Ok(()), "{} left out", m.name);
         let noticed = invoice(&m.name, Some(&m.name)).err();
         assert_eq!(noticed, m.reader.as_deref(), "{}", m.name);
+    }
+}
+
+#[test]
+fn the_honest_payee_notices_each_refund_by_the_statement_that_the_list_names() {
+    for m in of("refund.create") {
+        for with_path in [true, false] {
+            let (_, response) = refunded(with_path, None).unwrap();
+            let to = if with_path {
+                ReplyTo::Paths
+            } else {
+                ReplyTo::PayerId
+            };
+            assert_eq!(response.request.reply_to(), to);
+            let noticed = refunded(with_path, Some(&m.name)).err();
+            assert_eq!(noticed, m.reader.as_deref(), "{}", m.name);
+        }
+    }
+}
+
+#[test]
+fn the_honest_payer_notices_each_invoice_for_a_refund_by_the_statement_that_the_list_names() {
+    for m in of("refund.pay") {
+        let with_path = m.name != "refund-invoice-along-a-path";
+        assert_eq!(repaid(with_path, None), Ok(()), "{} left out", m.name);
+        let noticed = repaid(with_path, Some(&m.name)).err();
+        assert_eq!(noticed, m.reader.as_deref(), "{}", m.name);
+    }
+}
+
+#[test]
+fn several_parts_are_paid_where_the_invoice_says_so_and_taken_there_alone() {
+    let made = made("");
+    let sent = ask(&made.offer, &wish(&made), [1; 32], &secret(2), None).unwrap();
+    let asked = Asked {
+        records: sent.records.clone(),
+        path_id: [6; 32],
+        sent_to: None,
+    };
+    for (multi_part, parts, refused) in [
+        (MultiPart::Forbidden, &[0, 0][..], Some("mpp-absent")),
+        (MultiPart::Forbidden, &[0], None),
+        (MultiPart::Allowed, &[0, 1], None),
+        (MultiPart::Required, &[0, 0], Some("mpp-compulsory")),
+        (MultiPart::Required, &[0, 1], None),
+    ] {
+        let terms = Terms {
+            paths: vec![path(9, &[5; 32]); 2],
+            multi_part,
+            ..terms("")
+        };
+        let answered = answer(&sent.records, &made, &terms, None).unwrap();
+        let judged = asked.pays(&answered.stream(), NOW, parts);
+        let rule = refused.map(|rule| format!("bolt12/invoice/reader/{rule}"));
+        assert_eq!(judged.err().map(|v| v.rule.to_owned()), rule);
+    }
+}
+
+#[test]
+fn a_part_for_an_invoice_of_a_single_one_is_refused_by_the_statement_that_the_list_names() {
+    use payload::kind;
+    let listed = of("offer.pay").remove(0);
+    let data = [&[5; 32][..], &[100]].concat();
+    let payload = tlv::encode_unchecked(&[
+        Record::new(kind::AMOUNT, [50]),
+        Record::new(kind::CLTV, [200]),
+        Record::new(kind::PAYMENT_DATA, data),
+    ]);
+    let arrived = Arrived {
+        hash: [1; 32],
+        amount_msat: 50,
+        cltv_expiry: 200,
+        payload: &payload,
+        shared_secret: [2; 32],
+        height: 100,
+        now: NOW,
+    };
+    for (single, refused) in [(false, None), (true, listed.reader.as_deref())] {
+        let mut payee = Payee::default();
+        let expected = Expected {
+            preimage: Some([3; 32]),
+            secret: [5; 32],
+            amount_msat: Some(100),
+        };
+        payee.expect([1; 32], expected);
+        if single {
+            payee.single_part([1; 32]);
+        }
+        let rule = match payee.arrive(&arrived) {
+            Decision::Take { .. } => None,
+            Decision::Refuse(refusal) | Decision::RefuseSet(refusal, _) => refusal.rule,
+        };
+        assert_eq!(rule, refused);
     }
 }
 
