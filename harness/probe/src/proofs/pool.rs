@@ -59,6 +59,11 @@ const COUNT: u32 = 2;
 /// Seconds that a pool lasts, unless a step says otherwise.
 const LASTS: u64 = 3_600;
 
+/// What is said of a tunnel that is not paid, and of a secret that is kept, beside the rule. The numbers
+/// are in the log.
+const NOT_PAID: &str = "nothing is paid with this entry";
+const KEPT: &str = "the secret of the entry is kept";
+
 type Hash = [u8; 32];
 
 /// A pool of the recipient's.
@@ -275,6 +280,11 @@ fn sign(
     Ok((bytes, signature))
 }
 
+fn rejected(what: &str, violation: &Violation) -> OpError {
+    eprintln!("adapter: {what}: {violation}");
+    OpError::rejected(what).with_rule(violation.rule)
+}
+
 fn no_lie(name: &str) -> OpError {
     OpError::internal(format!(
         "the probe has {name} in its list and does not know how"
@@ -305,7 +315,7 @@ fn release(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
         {
             None
         }
-        Err(v) => return Err(OpError::rejected(v.message).with_rule(v.rule).into()),
+        Err(v) => return Err(rejected(KEPT, &v).into()),
     };
     let secret = secret.ok_or_else(|| OpError::internal("the entry has no secret"))?;
     if !lock(&node.held).remove(&hash) {
@@ -440,7 +450,7 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
         recipient_id: to.serialize(),
         payment_addr,
     };
-    let refused = |v: Violation| OpError::rejected(v.message).with_rule(v.rule);
+    let refused = |v: Violation| rejected(NOT_PAID, &v);
     let decoded = decode_request(&Rules::all(), &request).map_err(refused)?;
     let opening = Opening::derive(&Rules::all(), &place, &decoded).map_err(refused)?;
     // It believes its clock not to have passed what the pool says.
