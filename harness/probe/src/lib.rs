@@ -10,7 +10,10 @@
 //! - `keysend.send` takes `final_cltv_delta` (blocks from the tip until the last HTLC expires, 80),
 //!   `payment_secret`, `total_msat`, `parts` [{`amount_msat`}] and `misbehave`; `invoice.pay` takes
 //!   `final_cltv_delta`, `parts` and `misbehave`; `amp.send` takes what `keysend.send` takes but for the
-//!   preimage, and draws root, set id and shares itself;
+//!   preimage, and draws root, set id and shares itself; AMP invoices and chosen shards are of [`amp`],
+//!   pools and tunnels beside an AMP payment of [`proofs::pool`];
+//! - `probe.clock` (`ahead`, in seconds) sets the payee's clock ahead: that of what it decides, not that of
+//!   its channels;
 //! - `receipt.send` (`payment_hash`, `to`, `amount_msat`, `algorithm`, `misbehave`) pays back with the
 //!   receipt of a keysend proof, and answers the `receipt`; a `payment-received` has `proof` where a request
 //!   came with it, and `receipt` where a receipt did ([`proofs`]);
@@ -32,7 +35,7 @@
 //!   Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`], and BOLT 12 on
 //!   them, with its operations and events, of [`messages::offers`]; bLIP 32 is of [`messages::dns`].
 //!
-//! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
+//! `options` of `node.start`: `amp` (bool; without it AMP is taken for invoices alone), `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
 //! dialect as trampoline and as recipient, [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
 //! (bool; it changes nothing, for the probe always tells of onion messages and held HTLCs). With `forwards`
 //! it is a trampoline
@@ -43,6 +46,7 @@
 //! earlier one has its channels, and holds what that one held ([`node::state`]): it tells of it again, with
 //! `payment-held`.
 
+mod amp;
 mod blind;
 mod messages;
 mod misbehave;
@@ -71,7 +75,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 47] = [
+pub const OPERATIONS: [&str; 52] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -101,6 +105,11 @@ pub const OPERATIONS: [&str; 47] = [
     "payment.settle",
     "payment.cancel",
     "probe.transcript",
+    "probe.clock",
+    "tunnel.pool",
+    "tunnel.assign",
+    "tunnel.pay",
+    "tunnel.settle",
     "event.next",
     "event.list",
     "async.offer",
@@ -122,7 +131,7 @@ pub const OPERATIONS: [&str; 47] = [
 ];
 
 /// Options of `node.start`.
-const OPTIONS: [&str; 4] = ["announce", "forwards", "trampoline", "watch"];
+const OPTIONS: [&str; 5] = ["amp", "announce", "forwards", "trampoline", "watch"];
 
 /// Serves the probe on this process's standard input and output.
 ///
@@ -306,6 +315,7 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
             .unwrap_or(listen.is_some()),
         forwards: options.maybe("forwards", Params::bool)?.unwrap_or(false),
         pr836,
+        amp: options.maybe("amp", Params::bool)?.unwrap_or(true),
     })
 }
 

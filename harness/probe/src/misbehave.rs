@@ -9,6 +9,9 @@ use lnconform_drafts::payload::kind;
 use lnconform_drafts::rules::Rules;
 use lnconform_drafts::tlv::Record;
 
+/// Blocks that are fewer than any recipient asks for, and enough to forward.
+const SOON: u32 = 40;
+
 /// One HTLC of a payment.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -41,6 +44,8 @@ pub struct Plan {
     pub delta: u32,
     /// A preimage may be used that has been used before.
     pub again: bool,
+    /// Type of the record that holds what is said of AMP.
+    amp_type: u64,
     twist: Option<Twist>,
     /// Every HTLC has the session key of the first.
     one_session: bool,
@@ -69,6 +74,7 @@ impl Plan {
             records: Vec::new(),
             delta,
             again: false,
+            amp_type: amp::LND.record_type,
             twist: None,
             one_session: false,
             htlc_less_msat: 0,
@@ -161,7 +167,7 @@ impl Plan {
                     last.secret = None;
                 }
             }
-            "invoice-secret-wrong" => {
+            "invoice-secret-wrong" | "amp-secret-wrong" => {
                 for secret in self.parts.iter_mut().filter_map(|p| p.secret.as_mut()) {
                     secret[0] ^= 1;
                 }
@@ -187,6 +193,19 @@ impl Plan {
                 let first = self.parts.first().map_or(0, |part| part.amount_msat);
                 self.with_total(first);
             }
+            // The caller has left out what forbids it.
+            "amp-to-plain-invoice" | "plain-to-amp-invoice" | "amp-invoice-expired" => {}
+            "amp-set-id-again" => self.again = true,
+            "amp-total-low" => {
+                let total = self.parts.first().map_or(0, |part| part.total_msat);
+                self.with_total(total.saturating_sub(1));
+                if let Some(last) = self.parts.last_mut() {
+                    last.amount_msat = last.amount_msat.saturating_sub(1);
+                }
+            }
+            "amp-expires-soon" => self.delta = SOON,
+            "amp-record-type-10" => self.amp_type = kind::ENCRYPTED_DATA,
+            "amp-record-type-15" => self.amp_type = 15,
             "onion-again" => self.one_session = true,
             "onion-version" => self.twist = Some(Twist::Version),
             "onion-key" => self.twist = Some(Twist::Key),
@@ -227,7 +246,7 @@ impl Plan {
                 records.push(payment_data(secret, part.total_msat));
             }
             if let Some(value) = &part.amp {
-                records.push(Record::new(amp::LND.record_type, value.clone()));
+                records.push(Record::new(self.amp_type, value.clone()));
             }
             Shot {
                 hash: part.hash,
@@ -250,6 +269,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payee::amp_payee::AmpInvoice;
     use crate::payee::{Arrived, Decision, Invoice, Payee};
     use lnconform_drafts::onion;
     use lnconform_spec::misbehaviours::{self, Misbehaviour};
@@ -293,7 +313,8 @@ mod tests {
         let mut last = None;
         let draw = || SecretKey::from_slice(&crate::payee::tests::fresh()).unwrap();
         for shot in plan.shots(&[], draw) {
-            let packed = shot.pack(580).unwrap();
+            let expiry = 500 + shot.delta;
+            let packed = shot.pack(expiry).unwrap();
             let context = onion::Context {
                 associated_data: &shot.hash,
                 size: Some(onion::PAYMENT_SIZE),
@@ -308,7 +329,7 @@ mod tests {
             let arrived = Arrived {
                 hash: shot.hash,
                 amount_msat: shot.htlc_msat,
-                cltv_expiry: 580,
+                cltv_expiry: expiry,
                 payload: &payload,
                 shared_secret,
                 height: 500,
@@ -340,6 +361,41 @@ mod tests {
         if misbehaviour == "keysend-preimage-again" {
             assert_eq!(judged(&plan(operation, 1), &mut payee), None);
             payee.settled(hash);
+        }
+        let asks_for_amp = [
+            "amp-secret-wrong",
+            "amp-total-low",
+            "amp-invoice-expired",
+            "amp-record-type-15",
+            "plain-to-amp-invoice",
+        ];
+        if asks_for_amp.contains(&misbehaviour) {
+            let invoice = AmpInvoice {
+                payment_hash: [8; 32],
+                amount_msat: Some(100_000),
+                expires: if misbehaviour == "amp-invoice-expired" {
+                    1_000
+                } else {
+                    1_001
+                },
+                closed: false,
+            };
+            payee.amp.expect(SECRET, invoice);
+            payee.amp.invoices_only = misbehaviour == "amp-secret-wrong";
+        }
+        if misbehaviour == "amp-to-plain-invoice" {
+            let invoice = Invoice {
+                preimage: Some(PREIMAGE),
+                secret: SECRET,
+                amount_msat: None,
+            };
+            payee.expect(hash, invoice);
+        }
+        if misbehaviour == "amp-set-id-again" {
+            let first = plan(operation, 1);
+            assert_eq!(judged(&first, &mut payee), None);
+            payee.held(first.hash());
+            assert!(payee.settled(first.hash()).is_some());
         }
         payee
     }

@@ -146,6 +146,8 @@ pub struct Config {
     pub forwards: bool,
     /// Speaks the trampoline dialect of pull request 836.
     pub pr836: bool,
+    /// Takes AMP payments without an invoice.
+    pub amp: bool,
 }
 
 /// The chain that LDK has been shown: heights and hashes, the last FORK of them.
@@ -345,6 +347,7 @@ impl Node {
         });
         lock(&node.hook.payee).trampoline = config.forwards && !config.pr836;
         lock(&node.hook.payee).pr836 = config.pr836;
+        lock(&node.hook.payee).amp.invoices_only = !config.amp;
         if let Some(left) = before {
             node.take_up(left)?;
         }
@@ -591,7 +594,7 @@ impl Node {
             }
             None => {
                 let fields = set_fields(hash, &set);
-                let fields = lock(&self.proofs).fields(fields, hash, &set, now());
+                let fields = lock(&self.proofs).fields(fields, hash, &set, self.hook.now());
                 self.push("payment-received", fields.done());
             }
         }
@@ -699,11 +702,12 @@ impl Node {
     }
 
     fn overdue(&self) {
-        let late = lock(&self.hook.payee).overdue(now());
+        let late = lock(&self.hook.payee).overdue(self.hook.now());
         for (hash, refusal) in late {
             lock(&self.hook.book).fail_with(&hash, &refusal.failure);
             let fields = ResultObject::new()
                 .with("payment_hash", hex(hash))
+                .maybe("rule", refusal.rule)
                 .with("code", refusal.code)
                 .with("message", refusal.message)
                 .done();

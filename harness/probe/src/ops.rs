@@ -27,6 +27,7 @@ use lnconform_spec::misbehaviours;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,8 +54,12 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "invoice.create" => create_invoice(params, node),
         "invoice.pay" => pay_invoice(params, node),
         "keysend.send" => keysend(params, node),
-        "amp.send" => amp(params, node),
+        "amp.send" => crate::amp::send(params, node),
         "receipt.send" => crate::proofs::send(params, node),
+        "probe.clock" => clock(params, node),
+        _ if crate::proofs::pool::OPERATIONS.contains(&op) => {
+            crate::proofs::pool::call(op, params, node)
+        }
         "offer.create" | "offer.request" | "offer.pay" | "refund.create" | "refund.pay" => {
             crate::messages::offers::call(op, params, node)
         }
@@ -321,11 +326,20 @@ fn graph_nodes(node: &Node) -> Value {
         .collect()
 }
 
-fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+/// `probe.clock`: `ahead`, the seconds by which the payee's clock is ahead from now on → `now`.
+fn clock(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+    let ahead = params.number("ahead")?;
+    let node = node()?;
+    node.hook.ahead.store(ahead, Ordering::Relaxed);
+    Ok(json!({"now": node.hook.now().to_string()}))
+}
+
+pub(crate) fn create_invoice(
+    params: Params<'_>,
+    node: impl Fn() -> Result<Arc<Node>, Fail>,
+) -> Outcome {
     if params.maybe("amp", Params::bool)? == Some(true) {
-        return Err(Fail::Unsupported(
-            "the probe makes no AMP invoices yet".into(),
-        ));
+        return crate::amp::create(params, node);
     }
     if params.maybe("blinded", Params::bool)? == Some(true) {
         return blind::create(params, node);
@@ -375,7 +389,7 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>
 }
 
 /// Amounts of the parts, in msat: all of it in one where none are given.
-fn parts(params: Params<'_>, amount: u64) -> Result<Vec<u64>, OpError> {
+pub(crate) fn parts(params: Params<'_>, amount: u64) -> Result<Vec<u64>, OpError> {
     if params.get("parts").is_none() {
         return Ok(vec![amount]);
     }
@@ -405,7 +419,7 @@ pub(crate) fn misbehaviour(params: Params<'_>, op: &str) -> Result<Option<String
     }
 }
 
-fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> {
+pub(crate) fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> {
     match name {
         Some(name)
             if !crate::proofs::lies::fits(plan, name)
@@ -477,43 +491,6 @@ fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
     start(&node, &plan)
 }
 
-/// An AMP payment of the probe's own making. What LND calls an AMP invoice asks for a feature that
-/// LDK's reader of invoices does not know; a step names recipient and secret instead.
-fn amp(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
-    for chosen in ["invoice", "shards"] {
-        if params.get(chosen).is_some() {
-            return Err(Fail::Unsupported(format!(
-                "the probe takes no {chosen} for an AMP payment"
-            )));
-        }
-    }
-    let to = public_key(params, "to")?;
-    let amount = params.number("amount_msat")?;
-    let records = params
-        .maybe("records", Params::records)?
-        .unwrap_or_default();
-    let delta = params.maybe("final_cltv_delta", Params::u32)?;
-    let secret = params.maybe("payment_secret", Params::array::<32>)?;
-    let total = params.maybe("total_msat", Params::number)?;
-    let amounts = parts(params, amount)?;
-    let misbehaviour = misbehaviour(params, "amp.send")?;
-    let node = node()?;
-    let secret = secret.unwrap_or_else(|| node.hook.draw());
-    let delta = delta.unwrap_or(FINAL_DELTA);
-    let mut plan = Plan::amp(to, secret, amounts, delta, || node.hook.draw());
-    let records = records
-        .into_iter()
-        .map(|(kind, value)| Record::new(kind, value));
-    plan.records = records.collect();
-    if let Some(total) = total {
-        plan.with_total(total);
-    }
-    crate::proofs::tunnel::bound(&mut plan);
-    apply(&mut plan, misbehaviour.as_deref())?;
-    lock(&node.proofs).seals.sending(&plan);
-    start(&node, &plan)
-}
-
 pub(crate) fn start(node: &Node, plan: &Plan) -> Outcome {
     let most = plan.parts.iter().map(|part| part.amount_msat).max();
     let route = node.route(plan.to, most.unwrap_or(0))?;
@@ -524,6 +501,9 @@ pub(crate) fn start(node: &Node, plan: &Plan) -> Outcome {
 }
 
 fn pay_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+    if crate::amp::is_amp(params.str("invoice")?) {
+        return crate::amp::pay(params, node);
+    }
     let invoice: Bolt11Invoice = params
         .str("invoice")?
         .parse()
@@ -605,7 +585,7 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     let given = params.maybe("code", Params::u32)?;
     let malformed = params.maybe("malformed", Params::bool)?.unwrap_or(false);
     let node = node()?;
-    if node.hook.give_up_held(&hash) {
+    if node.hook.give_up_held(&hash) || lock(&node.hook.payee).amp.close(&hash) {
         return Ok(json!({}));
     }
     if !lock(&node.held).remove(&hash) {

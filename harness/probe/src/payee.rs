@@ -6,7 +6,7 @@ pub(crate) mod amp_payee;
 pub(crate) mod state;
 
 use crate::blind::Paths;
-use crate::payee::amp_payee::AmpSets;
+use crate::payee::amp_payee::{AmpSets, Known, OTHER_TO_AMP, TIMED_OUT};
 use crate::shot::KEYSEND;
 use lnconform_drafts::amp;
 use lnconform_drafts::bigsize;
@@ -14,7 +14,7 @@ use lnconform_drafts::failure::code;
 use lnconform_drafts::keys;
 use lnconform_drafts::mpp::{self, Action, Expected, Part};
 use lnconform_drafts::payload::{self, Context, Dialect, Payload, Position};
-use lnconform_drafts::rules::Rules;
+use lnconform_drafts::rules::{AIT_ENTRY_UNUSED as ENTRY_UNUSED, Rules};
 use lnconform_drafts::tlv::Record;
 use std::collections::{HashMap, HashSet};
 
@@ -99,6 +99,8 @@ pub struct Set {
     parts: Vec<Part>,
     /// The preimage that settles it, where it is known.
     pub preimage: Option<[u8; 32]>,
+    /// It came with a keysend preimage.
+    pub keysend: bool,
     /// Custom records of its first part.
     pub records: Vec<Record>,
     /// The sum of what the HTLCs hold, in msat.
@@ -117,6 +119,17 @@ impl Set {
     /// How many HTLCs it has.
     pub fn parts(&self) -> usize {
         self.parts.len()
+    }
+
+    /// What its HTLCs bring, in msat.
+    pub(crate) fn amounts(&self) -> impl Iterator<Item = u64> + '_ {
+        self.parts.iter().map(|part| part.amt_to_forward)
+    }
+
+    /// What its HTLCs declare to bring in all, in msat.
+    pub(crate) fn total_msat(&self) -> u64 {
+        let declared = self.parts.first().and_then(|part| part.total_msat);
+        declared.unwrap_or(self.amount_msat)
     }
 
     /// A set of so many HTLCs that are accounted for elsewhere.
@@ -146,7 +159,9 @@ pub struct Payee {
     single: HashSet<[u8; 32]>,
     /// Shared secrets of the onions that have come.
     seen: HashSet<[u8; 32]>,
-    amp: AmpSets,
+    pub(crate) amp: AmpSets,
+    /// Hashes of the entries of its pools.
+    pub(crate) entries: HashSet<[u8; 32]>,
     /// Blinded paths that lead here.
     pub(crate) paths: Paths,
     /// It is a trampoline too.
@@ -180,6 +195,7 @@ impl Default for Payee {
             single: HashSet::new(),
             seen: HashSet::new(),
             amp: AmpSets::default(),
+            entries: HashSet::new(),
             paths: Paths::default(),
             trampoline: false,
             pr836: false,
@@ -274,7 +290,8 @@ impl Payee {
         let code = code::MPP_TIMEOUT;
         let message = "the rest of the AMP set did not come in time";
         let of_amp = self.amp.overdue(now).into_iter();
-        let of_amp = of_amp.map(|hash| (hash, refusal(None, code, Vec::new(), message)));
+        let rule = Some(TIMED_OUT);
+        let of_amp = of_amp.map(|hash| (hash, refusal(rule, code, Vec::new(), message)));
         late.into_iter().chain(of_amp).collect()
     }
 
@@ -300,6 +317,20 @@ impl Payee {
             Err(e) => return Decision::Refuse(unreadable(htlc, e)),
         };
         let unknown = |rule, message: &str| Decision::Refuse(details(htlc, rule, message));
+        let secret = payload.payment_data.map(|(secret, _)| secret);
+        let of_amp = payload
+            .records
+            .iter()
+            .find(|r| r.kind == amp::LND.record_type);
+        if let Some(record) = of_amp {
+            let known = Known {
+                plain_invoice: self.invoices.values().any(|i| Some(i.secret) == secret),
+                paid: self.paid.contains(&htlc.hash),
+            };
+            return self
+                .amp
+                .arrive(&self.rules, htlc, &payload, &record.value, known);
+        }
         // BOLT 4, failure messages: what expires too soon is failed before it is looked at.
         if htlc.cltv_expiry.saturating_sub(htlc.height) < MIN_FINAL_DELTA {
             let left = i64::from(htlc.cltv_expiry) - i64::from(htlc.height);
@@ -309,17 +340,14 @@ impl Payee {
             );
         }
         if self.paid.contains(&htlc.hash) {
-            return unknown(Some(PAID), "the hash was paid before");
+            let of_pool = self.entries.contains(&htlc.hash);
+            let rule = if of_pool { ENTRY_UNUSED } else { PAID };
+            return unknown(Some(rule), "the hash was paid before");
         }
-        let of_amp = payload
-            .records
-            .iter()
-            .find(|r| r.kind == amp::LND.record_type);
-        if let Some(record) = of_amp {
-            return self.amp.arrive(&self.rules, htlc, &payload, &record.value);
+        if secret.is_some_and(|secret| self.amp.asks(&secret)) {
+            return unknown(Some(OTHER_TO_AMP), "its invoice asks for AMP");
         }
         let keysend = payload.records.iter().find(|r| r.kind == KEYSEND);
-        let secret = payload.payment_data.map(|(secret, _)| secret);
         // Pull request 836: what the invoice asks for is in the onion inside.
         let inside = self.pr836 && payload.trampoline_onion.is_some();
         let invoice = self.invoices.get(&htlc.hash).filter(|_| !inside);
@@ -412,6 +440,7 @@ impl Payee {
         if set.parts.is_empty() {
             set.records = custom(payload);
             set.preimage = preimage;
+            set.keysend = payload.records.iter().any(|r| r.kind == KEYSEND);
             set.trampoline.clone_from(&payload.trampoline_onion);
             set.cltv_expiry = htlc.cltv_expiry;
         }

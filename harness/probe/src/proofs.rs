@@ -5,7 +5,10 @@
 //! No clock and no node: heights and times are given. Whatever is wrong with a request, the payment is
 //! kept as plain keysend, which the draft allows.
 
+mod form;
 pub(crate) mod lies;
+pub(crate) mod pool;
+mod receipts;
 pub(crate) mod tunnel;
 
 use crate::misbehave::Plan;
@@ -13,6 +16,8 @@ use crate::node::Node;
 use crate::node::env::lock;
 use crate::ops;
 use crate::payee::Set;
+use crate::proofs::pool::Tunnels;
+use crate::proofs::receipts::{First, Receipts};
 use crate::proofs::tunnel::{Arrival, Seals};
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
@@ -38,9 +43,6 @@ pub const NO_RESEND: &str = "keysend-proof/payer/no-resend";
 /// Keysend proof, contradictory receipts.
 pub const CONTRADICTION: &str = "keysend-proof/verifier/contradiction";
 
-/// What is said of a payment that gets no receipt, beside the rule; an event has said more.
-pub const NOT_DUE: &str = "no receipt is due for this payment";
-
 /// What a receipt takes that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -58,20 +60,21 @@ pub struct Due {
 struct Made {
     to: [u8; 33],
     request: Vec<u8>,
-    receipt: Option<Vec<u8>>,
+    receipt: First,
 }
 
 /// What payer and payee remember.
 pub struct Proofs {
     rules: Rules,
     id: [u8; 33],
-    due: HashMap<[u8; 32], Due>,
-    refused: HashMap<[u8; 32], Violation>,
+    receipts: Receipts<Due>,
     hashes: Vec<[u8; 32]>,
     commitments: Vec<[u8; 32]>,
     made: HashMap<[u8; 32], Made>,
     /// Those of AMP sets.
     pub seals: Seals,
+    /// Tunnels beside AMP sets.
+    pub tunnels: Tunnels,
 }
 
 /// The chain hash of regtest.
@@ -91,12 +94,12 @@ impl Proofs {
         Self {
             rules: Rules::all(),
             id: id.serialize(),
-            due: HashMap::new(),
-            refused: HashMap::new(),
+            receipts: Receipts::default(),
             hashes: Vec::new(),
             commitments: Vec::new(),
             made: HashMap::new(),
             seals: Seals::default(),
+            tunnels: Tunnels::default(),
         }
     }
 
@@ -119,7 +122,7 @@ impl Proofs {
         let made = Made {
             to: plan.to.serialize(),
             request: request.to_vec(),
-            receipt: None,
+            receipt: First::default(),
         };
         self.made.insert(plan.hash(), made);
         Ok(())
@@ -148,19 +151,11 @@ impl Proofs {
             claim: None,
         };
         let verified = verify(&self.rules, &proof)?;
-        if let Some(first) = &made.receipt {
-            let commitment = &*verified.opening.commitment;
-            let both = [&first[..], receipt];
-            let judged = keysend_proof::contradiction(&self.rules, &made.to, commitment, both)?;
-            if judged.proven {
-                return Err(Violation {
-                    rule: CONTRADICTION,
-                    message: judged.statement.to_owned(),
-                });
-            }
-        } else {
-            made.receipt = Some(receipt.to_vec());
-        }
+        let (rules, commitment) = (&self.rules, &*verified.opening.commitment);
+        made.receipt.hold(receipt, CONTRADICTION, |both| {
+            let judged = keysend_proof::contradiction(rules, &made.to, commitment, both)?;
+            Ok(judged.proven.then_some(judged.statement))
+        })?;
         Ok(verified.tier)
     }
 
@@ -175,20 +170,19 @@ impl Proofs {
         now: u64,
     ) -> Option<Result<(), Violation>> {
         let request = value(&set.records, REQUEST_TYPE)?;
-        let preimage = set.preimage?;
-        let decided = self.decide(hash, set, request, &preimage, now);
-        Some(match decided {
-            Ok(due) => {
-                self.hashes.push(hash);
-                self.commitments.push(due.commitment);
-                self.due.insert(hash, due);
-                Ok(())
-            }
-            Err(violation) => {
-                self.refused.insert(hash, violation.clone());
-                Err(violation)
-            }
-        })
+        let decided = match set.preimage.filter(|_| set.keysend) {
+            Some(preimage) => self.decide(hash, set, request, &preimage, now),
+            // Of an invoice: there is no keysend preimage that the hash could be of.
+            None => Err(Violation {
+                rule: rules::KSP_RECIPIENT_PREIMAGE_HASH,
+                message: "no keysend preimage came with the request".into(),
+            }),
+        };
+        if let Ok(due) = &decided {
+            self.hashes.push(hash);
+            self.commitments.push(due.commitment);
+        }
+        Some(self.receipts.decided(hash, decided))
     }
 
     fn decide(
@@ -255,12 +249,7 @@ impl Proofs {
         secret: &SecretKey,
         lie: Option<&str>,
     ) -> Result<(Due, Vec<u8>), OpError> {
-        if let Some(violation) = self.refused.get(hash) {
-            return Err(OpError::rejected(NOT_DUE).with_rule(violation.rule));
-        }
-        let due = self.due.get(hash).ok_or_else(|| {
-            OpError::rejected("no payment with this hash was settled that has a request")
-        })?;
+        let due = self.receipts.due(hash, "payment with this hash")?;
         let receipt = match lie {
             None => sign(due, algorithm, secret),
             Some(lie) => lies::receipt(due, algorithm, secret, lie),
@@ -285,7 +274,10 @@ impl Proofs {
     ) -> ResultObject {
         let of_amp = set.arrival.as_ref().zip(set.set_id);
         let decided = match of_amp {
-            Some((arrival, set_id)) => self.seals.settled(self.id, &set_id, arrival, now),
+            Some((arrival, set_id)) => {
+                self.tunnels.amp_settled(set_id, arrival);
+                self.seals.settled(self.id, &set_id, arrival, now)
+            }
             None => self.settled(hash, set, now),
         };
         let proof = decided.map(|decided| {

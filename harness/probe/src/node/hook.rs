@@ -5,6 +5,7 @@
 //! whatever has come; how the HTLC is answered is the probe's own affair. LDK settles and fails; the
 //! packet of a failure is replaced on its way out like the onion.
 
+use crate::amp;
 use crate::blind::{self, Judged};
 use crate::messages::static_invoice;
 use crate::node::Cm;
@@ -33,6 +34,7 @@ use lnconform_protocol::events::Events;
 use lnconform_protocol::params::{self, ResultObject, hex};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -55,6 +57,8 @@ pub struct Hook {
     secrets: Mutex<HashMap<[u8; 32], PaymentSecret>>,
     pub(crate) draws: Mutex<u64>,
     seed: [u8; 32],
+    /// Seconds by which the payee's clock is ahead.
+    pub(crate) ahead: AtomicU64,
     pub(crate) wire: Mutex<crate::messages::async_wire::State>,
     /// Its onion messages, once there are any.
     pub(crate) onions: OnceLock<Weak<crate::messages::Messages>>,
@@ -114,6 +118,7 @@ impl Hook {
             secrets: Mutex::default(),
             draws: Mutex::default(),
             seed,
+            ahead: AtomicU64::new(0),
             wire: Mutex::default(),
             onions: OnceLock::new(),
         }
@@ -139,6 +144,11 @@ impl Hook {
                 return key;
             }
         }
+    }
+
+    /// The payee's clock, in seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        now().saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
     pub(crate) fn height(&self) -> u32 {
@@ -367,7 +377,7 @@ impl Hook {
             payload: adapted.as_deref().unwrap_or(&peeled.payload),
             shared_secret: peeled.shared_secret,
             height,
-            now: now(),
+            now: self.now(),
         };
         let (onion, last) = (keys::sha256(&[&packet]), peeled.next.is_none());
         let again = lock(&self.book).is_said_again(&(add.channel_id, add.htlc_id), &onion);
@@ -590,7 +600,8 @@ impl BaseMessageHandler for Hook {
     }
 
     fn provided_node_features(&self) -> NodeFeatures {
-        self.cm.provided_node_features()
+        let features = self.cm.provided_node_features();
+        NodeFeatures::from_le_bytes(amp::announced(features.le_flags()))
     }
 
     fn provided_init_features(&self, peer: PublicKey) -> InitFeatures {
@@ -602,7 +613,7 @@ impl BaseMessageHandler for Hook {
         if lock(&self.payee).pr836 && features.set_optional_feature_bit(pr836::FEATURE).is_err() {
             eprintln!("adapter: LDK takes no feature bit {}", pr836::FEATURE);
         }
-        features
+        InitFeatures::from_le_bytes(amp::announced(features.le_flags()))
     }
 
     fn peer_connected(&self, peer: PublicKey, init: &msgs::Init, inbound: bool) -> Result<(), ()> {

@@ -6,8 +6,8 @@
 //! nobody has seen what a killed probe does not remember. Files are replaced by renaming. They are not
 //! synced to the disk: a regtest node has to outlive its process, not the machine.
 //!
-//! Not remembered: AMP sets that are not settled (their HTLCs are failed), and HTLCs that LDK has not
-//! sent yet.
+//! Not remembered: AMP sets that are not settled (their HTLCs are failed), AMP invoices, pools and proofs,
+//! and HTLCs that LDK has not sent yet.
 
 use crate::node::book;
 use crate::node::chain::Bitcoind;

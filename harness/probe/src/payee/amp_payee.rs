@@ -1,6 +1,6 @@
 //! The honest payee of AMP: sets of HTLCs with a hash each, by `specs/drafts/amp-reusable-invoice.md`.
 
-use crate::payee::{Arrived, Decision, Held, Set, custom, details, refusal};
+use crate::payee::{Arrived, Decision, Held, MIN_FINAL_DELTA, PAID, Set, custom, details, refusal};
 use lnconform_drafts::amp::{self, LND};
 use lnconform_drafts::bigsize;
 use lnconform_drafts::failure::code;
@@ -12,6 +12,16 @@ use std::collections::{HashMap, HashSet};
 /// Seconds that the HTLCs of a set wait for the rest: recipient, `mpp_timeout`.
 pub const TIMEOUT: u64 = 120;
 
+/// No invoice with its payment secret asks for AMP.
+const TO_OTHER_INVOICE: &str = "amp/recipient/amp-to-other-invoice";
+/// The invoice with its payment secret asks for AMP.
+pub const OTHER_TO_AMP: &str = "amp/recipient/other-to-amp-invoice";
+const UNKNOWN_SECRET: &str = "amp/recipient/unknown-secret";
+const INVOICE_CLOSED: &str = "amp/recipient/invoice-closed";
+const TOTAL_LOW: &str = "amp/recipient/total-low";
+const EXPIRY: &str = "amp/recipient/expiry";
+/// The rest of a set did not come in time.
+pub const TIMED_OUT: &str = "amp/recipient/timeout";
 const NO_PAYMENT_DATA: &str = "amp/recipient/no-payment-data";
 const TOTAL_ZERO: &str = "amp/recipient/total-zero";
 const TOTAL_MISMATCH: &str = "amp/recipient/total-mismatch";
@@ -42,15 +52,88 @@ impl AmpSet {
     }
 }
 
+/// A reusable AMP invoice. It is payable, again and again, until it has expired or is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmpInvoice {
+    /// The one that BOLT 11 demands; no HTLC is locked to it.
+    pub payment_hash: [u8; 32],
+    /// In msat; absent: any.
+    pub amount_msat: Option<u64>,
+    /// Seconds since 1970 from which on it takes nothing.
+    pub expires: u64,
+    /// It was cancelled.
+    pub closed: bool,
+}
+
+/// What the payee knows of an HTLC from elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Its payment secret is that of an invoice that does not ask for AMP.
+    pub plain_invoice: bool,
+    /// Its hash was paid before.
+    pub paid: bool,
+}
+
 /// Sets under way.
 #[derive(Debug, Default)]
 pub struct AmpSets {
+    /// It takes payments to invoices alone.
+    pub invoices_only: bool,
+    /// By payment secret.
+    invoices: HashMap<[u8; 32], AmpInvoice>,
     sets: HashMap<Key, AmpSet>,
     of_hash: HashMap<[u8; 32], Key>,
     done: HashSet<Key>,
 }
 
 impl AmpSets {
+    /// Remembers an invoice with this payment secret.
+    pub fn expect(&mut self, secret: [u8; 32], invoice: AmpInvoice) {
+        self.invoices.insert(secret, invoice);
+    }
+
+    /// Whether an invoice with this payment secret asks for AMP.
+    pub fn asks(&self, secret: &[u8; 32]) -> bool {
+        self.invoices.contains_key(secret)
+    }
+
+    /// Closes the invoice with this payment hash. `false` if there is none.
+    pub fn close(&mut self, payment_hash: &[u8; 32]) -> bool {
+        let mut all = self.invoices.values_mut();
+        let found = all.find(|invoice| invoice.payment_hash == *payment_hash);
+        found.map(|invoice| invoice.closed = true).is_some()
+    }
+
+    /// Recipient: what the invoice of an HTLC's payment secret says.
+    fn of_invoice(
+        &self,
+        htlc: &Arrived<'_>,
+        secret: &[u8; 32],
+        total_msat: u64,
+        known: Known,
+    ) -> Result<(), (&'static str, String)> {
+        if known.plain_invoice {
+            return Err((TO_OTHER_INVOICE, "its invoice does not ask for AMP".into()));
+        }
+        let Some(invoice) = self.invoices.get(secret) else {
+            return if self.invoices_only {
+                Err((UNKNOWN_SECRET, "no invoice has its payment secret".into()))
+            } else {
+                Ok(())
+            };
+        };
+        if invoice.closed || htlc.now >= invoice.expires {
+            return Err((INVOICE_CLOSED, "the invoice is closed".into()));
+        }
+        let asked = invoice.amount_msat.unwrap_or(0);
+        // A total of 0 has a statement of its own.
+        if total_msat > 0 && total_msat < asked {
+            let message = format!("total_msat is {total_msat}, and the invoice asks for {asked}");
+            return Err((TOTAL_LOW, message));
+        }
+        Ok(())
+    }
+
     /// Decides about an HTLC with an AMP record.
     pub fn arrive(
         &mut self,
@@ -58,6 +141,7 @@ impl AmpSets {
         htlc: &Arrived<'_>,
         payload: &Payload,
         record: &[u8],
+        known: Known,
     ) -> Decision {
         let refuse = |rule, message: &str| Decision::Refuse(details(htlc, Some(rule), message));
         // Recipient: a record that is refused is a payload that is not understood.
@@ -77,6 +161,12 @@ impl AmpSets {
         let Some((secret, total_msat)) = payload.payment_data else {
             return refuse(NO_PAYMENT_DATA, "it has an AMP record and no payment data");
         };
+        if let Err((rule, message)) = self.of_invoice(htlc, &secret, total_msat, known) {
+            return refuse(rule, &message);
+        }
+        if htlc.cltv_expiry.saturating_sub(htlc.height) < MIN_FINAL_DELTA {
+            return refuse(EXPIRY, "it expires too soon");
+        }
         if total_msat == 0 {
             return refuse(TOTAL_ZERO, "total_msat is 0");
         }
@@ -86,6 +176,9 @@ impl AmpSets {
         let key = (secret, record.set_id);
         if self.done.contains(&key) {
             return refuse(SET_ID_AGAIN, "the set was settled");
+        }
+        if known.paid {
+            return refuse(PAID, "the hash was paid before");
         }
         let set = self.sets.entry(key).or_default();
         if set.parts.is_empty() {
@@ -278,6 +371,80 @@ mod tests {
         match &arrive(&mut payee, &again)[..] {
             [Decision::Refuse(refusal)] => assert_eq!(refusal.rule, Some(SET_ID_AGAIN)),
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn invoice(secret: [u8; 32], amount_msat: u64) -> Payee {
+        let mut payee = Payee::default();
+        let invoice = AmpInvoice {
+            payment_hash: [8; 32],
+            amount_msat: Some(amount_msat),
+            expires: 1_001,
+            closed: false,
+        };
+        payee.amp.expect(secret, invoice);
+        payee
+    }
+
+    fn rule(decisions: &[Decision]) -> Option<&'static str> {
+        match decisions.last().unwrap() {
+            Decision::Refuse(refusal) | Decision::RefuseSet(refusal, _) => refusal.rule,
+            Decision::Take { .. } => None,
+        }
+    }
+
+    #[test]
+    fn an_invoice_is_paid_while_it_is_open_and_with_what_it_asks_for() {
+        // The plan's total is 300000 msat, and its secret all fours.
+        let paid = |payee: &mut Payee| rule(&arrive(payee, &plan(3)));
+        assert_eq!(paid(&mut invoice([4; 32], 300_000)), None);
+        assert_eq!(paid(&mut invoice([4; 32], 300_001)), Some(TOTAL_LOW));
+        let mut closed = invoice([4; 32], 300_000);
+        assert!(!closed.amp.close(&[9; 32]) && closed.amp.close(&[8; 32]));
+        assert_eq!(paid(&mut closed), Some(INVOICE_CLOSED));
+        let mut expired = invoice([4; 32], 300_000);
+        expired.amp.invoices.get_mut(&[4; 32]).unwrap().expires = 1_000;
+        assert_eq!(paid(&mut expired), Some(INVOICE_CLOSED));
+        let mut other = invoice([5; 32], 300_000);
+        assert_eq!(paid(&mut other), None);
+        other.amp.invoices_only = true;
+        assert_eq!(paid(&mut other), Some(UNKNOWN_SECRET));
+    }
+
+    #[test]
+    fn an_invoice_takes_one_set_after_another() {
+        let mut payee = invoice([4; 32], 100_000);
+        for n in [20, 40] {
+            let mut drawn = n;
+            let draw = || {
+                drawn += 1;
+                [drawn; 32]
+            };
+            let to = keys::public(&SecretKey::from_slice(&[9; 32]).unwrap());
+            let one = Plan::amp(to, [4; 32], vec![100_000], 80, draw);
+            assert_eq!(rule(&arrive(&mut payee, &one)), None);
+            payee.held(one.hash());
+            assert_eq!(payee.settled(one.hash()).unwrap().amount_msat, 100_000);
+        }
+    }
+
+    #[test]
+    fn half_a_set_does_not_complete_half_another() {
+        let mut payee = invoice([4; 32], 200_000);
+        let half = |set_id: u8| {
+            let mut half = plan(2);
+            half.parts.truncate(1);
+            half.parts[0].hash = [set_id; 32];
+            half.parts[0].amp.as_mut().unwrap()[32..64].fill(set_id);
+            half
+        };
+        for set_id in [1, 2] {
+            let decisions = arrive(&mut payee, &half(set_id));
+            assert!(
+                matches!(decisions[..], [Decision::Take { whole: false, .. }]),
+                "{decisions:?}"
+            );
+            assert_eq!(payee.held([set_id; 32]), Held::Wait);
         }
     }
 }

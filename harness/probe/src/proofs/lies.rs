@@ -3,22 +3,27 @@
 //! that field.
 
 use crate::misbehave::Plan;
+use crate::proofs::form::{Form, another, record};
 use crate::proofs::{self, Due};
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::SecretKey;
-use lnconform_drafts::keys;
 use lnconform_drafts::keysend_proof::{
-    ALGORITHM_BIP340, ALGORITHM_SIGNED_MESSAGE, Opening, REPLY_TYPE, REQUEST_TYPE, Request, Window,
+    ALGORITHM_BIP340, ALGORITHM_SIGNED_MESSAGE, Opening, REPLY_TYPE, REQUEST_TYPE, Request,
 };
 use lnconform_drafts::rules::Rules;
 
-/// Seconds outside the recipient's window, so that no slow machine is back inside.
-const OUTSIDE: u64 = 600;
-
-/// The request of a payment, if it is well formed.
-fn request(plan: &Plan) -> Option<Request> {
-    Request::decode(&Rules::all(), proofs::value(&plan.records, REQUEST_TYPE)?).ok()
-}
+/// The request of a keysend proof.
+const FORM: Form = Form {
+    kind: REQUEST_TYPE,
+    prefix: "keysend-proof-",
+    read: Request::decode,
+    seal: |plan, request| {
+        let to = plan.to.serialize();
+        lock_to(plan, request, &proofs::chain_hash(), &to);
+    },
+    // The preimage is that of the request as it was.
+    unseal: |_, _, _| (),
+};
 
 /// Whether a payment has what the lie is about.
 pub fn fits(plan: &Plan, name: &str) -> bool {
@@ -26,7 +31,7 @@ pub fn fits(plan: &Plan, name: &str) -> bool {
         "keysend-proof-reply-length" | "keysend-proof-reply-point" => {
             proofs::value(&plan.records, REPLY_TYPE).is_some()
         }
-        _ if name.starts_with("keysend-proof-") => request(plan).is_some(),
+        _ if name.starts_with(FORM.prefix) => FORM.request(plan).is_some(),
         // Those go with `trampolines`, and are done elsewhere.
         _ if name.starts_with("trampoline-") => false,
         _ => true,
@@ -37,13 +42,9 @@ pub fn fits(plan: &Plan, name: &str) -> bool {
 #[must_use]
 pub fn misbehave(plan: &mut Plan, name: &str) -> bool {
     match name {
-        // The preimage is that of the request as it was.
-        "keysend-proof-nonce" => say(plan, |r| r.nonce[0] ^= 1),
-        "keysend-proof-time" => say(plan, |r| r.payment_time ^= 1),
-        "keysend-proof-amount" => say(plan, |r| r.amount_msat = r.amount_msat.saturating_sub(1)),
-        "keysend-proof-key" => say(plan, |r| r.payer_key[31] ^= 1),
-        "keysend-proof-terms" => say(plan, |r| r.terms_hash[31] ^= 1),
-        "keysend-proof-length" => bytes(plan, REQUEST_TYPE, |value| value.push(0)),
+        "keysend-proof-amount" => {
+            FORM.unsealed(plan, |r| r.amount_msat = r.amount_msat.saturating_sub(1));
+        }
         // The preimage is derived for somebody, or somewhere, else.
         "keysend-proof-recipient" => {
             let mut other = plan.to.serialize();
@@ -54,38 +55,23 @@ pub fn misbehave(plan: &mut Plan, name: &str) -> bool {
             let to = plan.to.serialize();
             seal(plan, &ChainHash::BITCOIN.to_bytes(), &to);
         }
-        // The preimage is that of the request as it is now.
-        "keysend-proof-version" => say_sealed(plan, |r| r.version = 1),
-        "keysend-proof-flags" => say_sealed(plan, |r| r.flags |= 4),
-        "keysend-proof-unwanted" => say_sealed(plan, |r| r.flags &= !1),
         "keysend-proof-amount-above" => {
             let sent = sum(plan);
-            say_sealed(plan, |r| r.amount_msat = sent.saturating_add(1));
+            FORM.sealed(plan, |r| r.amount_msat = sent.saturating_add(1));
         }
         "keysend-proof-amount-below" => {
             let sent = sum(plan);
-            say_sealed(plan, |r| r.amount_msat = sent.saturating_sub(1) / 2);
+            FORM.sealed(plan, |r| r.amount_msat = sent.saturating_sub(1) / 2);
         }
-        "keysend-proof-time-past" => {
-            let back = Window::default().past + OUTSIDE;
-            say_sealed(plan, |r| {
-                r.payment_time = r.payment_time.saturating_sub(back)
-            });
-        }
-        "keysend-proof-time-future" => {
-            let ahead = Window::default().future + OUTSIDE;
-            say_sealed(plan, |r| {
-                r.payment_time = r.payment_time.saturating_add(ahead)
-            });
-        }
-        "keysend-proof-again" => plan.again = true,
-        "keysend-proof-reply-length" => bytes(plan, REPLY_TYPE, |value| value.push(0)),
-        "keysend-proof-reply-point" => bytes(plan, REPLY_TYPE, |value| {
+        // The request alone is out of place: the payment is that of an invoice.
+        "keysend-proof-on-invoice" => plan.keysend = None,
+        "keysend-proof-reply-length" => record(plan, REPLY_TYPE, |value| value.push(0)),
+        "keysend-proof-reply-point" => record(plan, REPLY_TYPE, |value| {
             if let Some(first) = value.first_mut() {
                 *first = 4;
             }
         }),
-        _ => return false,
+        _ => return FORM.misbehave(plan, name),
     }
     true
 }
@@ -95,33 +81,8 @@ fn sum(plan: &Plan) -> u64 {
     amounts.fold(0, u64::saturating_add)
 }
 
-fn bytes(plan: &mut Plan, kind: u64, change: impl FnOnce(&mut Vec<u8>)) {
-    if let Some(record) = plan.records.iter_mut().find(|r| r.kind == kind) {
-        change(&mut record.value);
-    }
-}
-
-fn say(plan: &mut Plan, change: impl FnOnce(&mut Request)) {
-    if let Some(mut request) = request(plan) {
-        change(&mut request);
-        let encoded = request.encode_unchecked().to_vec();
-        bytes(plan, REQUEST_TYPE, |value| *value = encoded);
-    }
-}
-
-fn say_sealed(plan: &mut Plan, change: impl FnOnce(&mut Request)) {
-    let Some(mut request) = request(plan) else {
-        return;
-    };
-    change(&mut request);
-    let encoded = request.encode_unchecked().to_vec();
-    bytes(plan, REQUEST_TYPE, |value| *value = encoded);
-    let to = plan.to.serialize();
-    lock_to(plan, &request, &proofs::chain_hash(), &to);
-}
-
 fn seal(plan: &mut Plan, chain_hash: &[u8; 32], to: &[u8; 33]) {
-    if let Some(request) = request(plan) {
+    if let Some(request) = FORM.request(plan) {
         lock_to(plan, &request, chain_hash, to);
     }
 }
@@ -192,10 +153,6 @@ pub fn receipt(due: &Due, algorithm: u8, secret: &SecretKey, name: &str) -> Opti
     }
 }
 
-fn another(secret: &SecretKey) -> Option<SecretKey> {
-    SecretKey::from_slice(&keys::sha256(&[&secret.secret_bytes()])).ok()
-}
-
 /// The other signature with the same key and message: `s` is its own negative, and the recovery id
 /// names the other point.
 fn high_s(mut receipt: Vec<u8>) -> Option<Vec<u8>> {
@@ -208,15 +165,18 @@ fn high_s(mut receipt: Vec<u8>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payee::{Arrived, Decision, Payee, Set};
+    use crate::payee::{Arrived, Decision, Invoice, Payee, Set};
     use crate::proofs::Proofs;
     use bitcoin::secp256k1::PublicKey;
+    use lnconform_drafts::keys;
     use lnconform_drafts::keysend_proof::{PREIMAGE_BOUND, RECEIPT_WANTED};
     use lnconform_drafts::onion;
     use lnconform_drafts::tlv::Record;
     use lnconform_spec::misbehaviours;
 
     const NOW: u64 = 2_000_000_000;
+    /// The payment secret of an invoice.
+    const SECRET: [u8; 32] = [7; 32];
 
     fn secret(n: u8) -> SecretKey {
         SecretKey::from_slice(&[n; 32]).unwrap()
@@ -246,7 +206,7 @@ mod tests {
             Record::new(REQUEST_TYPE, request),
             Record::new(REPLY_TYPE, keys::public(&secret(5)).serialize()),
         ];
-        say_sealed(&mut plan, |_| ());
+        FORM.sealed(&mut plan, |_| ());
         plan
     }
 
@@ -271,6 +231,14 @@ mod tests {
             now: NOW,
         };
         let mut payee = Payee::default();
+        if plan.keysend.is_none() {
+            let invoice = Invoice {
+                preimage: Some([1; 32]),
+                secret: SECRET,
+                amount_msat: None,
+            };
+            payee.expect(shot.hash, invoice);
+        }
         let decision = payee.arrive(&htlc);
         assert!(matches!(decision, Decision::Take { .. }), "{decision:?}");
         (shot.hash, payee.set(&shot.hash).unwrap().clone())
@@ -301,6 +269,9 @@ mod tests {
             let mut lying = plan(if again { 1 } else { 2 }, unbound(2));
             assert!(fits(&lying, &m.name));
             assert!(lying.misbehave(&m.name), "{}", m.name);
+            if lying.keysend.is_none() {
+                lying.with_secret(SECRET);
+            }
             assert_eq!(
                 judged(&lying, &mut proofs),
                 m.reader.as_deref(),

@@ -2,7 +2,9 @@
 //! what a lying payer makes of it, and what the honest recipient says of it.
 
 use crate::misbehave::{Part, Plan};
-use crate::proofs::{NOT_DUE, chain_hash, value};
+use crate::proofs::form::{Form, another, flip, record};
+use crate::proofs::receipts::{First, Receipts};
+use crate::proofs::{chain_hash, value};
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::SecretKey;
 use lnconform_drafts::amp::{self, LND};
@@ -10,26 +12,32 @@ use lnconform_drafts::amp_tunnel::{
     self, ASSIGNMENT_TYPE, Decision, Htlc, Opening, Payment, Place, Proof, REQUEST_TYPE, Receipt,
     Seen, Statement, accept, contradiction, decode_request, root_bound, verify,
 };
-use lnconform_drafts::keys;
 use lnconform_drafts::keysend_proof::{Request, Window};
 use lnconform_drafts::rules::{self, Rules, Violation};
 use lnconform_drafts::tlv::Record;
 use lnconform_protocol::OpError;
 use lnconform_protocol::params::{ResultObject, hex};
 use serde_json::Value;
-use std::collections::HashMap;
 
 /// AMP proofs, contradictory receipts.
 const CONTRADICTION: &str = "amp-tunnel/contradiction/proven";
 
-/// Seconds outside the recipient's window, so that no slow machine is back inside.
-const OUTSIDE: u64 = 600;
-
 // ---- payer
 
-fn request(plan: &Plan) -> Option<Request> {
-    decode_request(&Rules::all(), value(&plan.records, REQUEST_TYPE)?).ok()
-}
+/// The request of an AMP proof.
+const FORM: Form = Form {
+    kind: REQUEST_TYPE,
+    prefix: "amp-tunnel-",
+    read: decode_request,
+    seal: bind,
+    // The root stays what it was. The set id is that of what is said, so that the root alone is wrong.
+    unseal: |plan, before, after| {
+        let place = place(plan);
+        if let (Some(before), Some(after)) = (opening(&place, before), opening(&place, after)) {
+            derive(plan, &before.root, &after.set_id);
+        }
+    },
+};
 
 /// Whether a payment has what the lie is about.
 pub fn fits(plan: &Plan, name: &str) -> bool {
@@ -37,7 +45,7 @@ pub fn fits(plan: &Plan, name: &str) -> bool {
     match name {
         "tunnel-request-differs" => there(REQUEST_TYPE),
         _ if name.starts_with("assignment-") => there(ASSIGNMENT_TYPE),
-        _ => !name.starts_with("amp-tunnel-") || request(plan).is_some(),
+        _ => !name.starts_with(FORM.prefix) || FORM.request(plan).is_some(),
     }
 }
 
@@ -56,7 +64,7 @@ fn opening(place: &Place, request: &Request) -> Option<Opening> {
 
 /// Gives the set of a bound request the derived root and set id.
 pub fn bound(plan: &mut Plan) {
-    if let Some(request) = request(plan) {
+    if let Some(request) = FORM.request(plan) {
         bind(plan, &request);
     }
 }
@@ -94,52 +102,9 @@ fn derive(plan: &mut Plan, root: &[u8; 32], set_id: &[u8; 32]) {
     }
 }
 
-fn write(plan: &mut Plan, value: Vec<u8>) {
-    if let Some(record) = plan.records.iter_mut().find(|r| r.kind == REQUEST_TYPE) {
-        record.value = value;
-    }
-}
-
-fn record(plan: &mut Plan, kind: u64, change: impl FnOnce(&mut Vec<u8>)) {
-    if let Some(record) = plan.records.iter_mut().find(|r| r.kind == kind) {
-        change(&mut record.value);
-    }
-}
-
-fn flip(value: &mut [u8], at: usize) {
-    if let Some(byte) = value.get_mut(at) {
-        *byte ^= 1;
-    }
-}
-
-/// Says something else, and derives all of the set from it.
-fn sealed(plan: &mut Plan, change: impl FnOnce(&mut Request)) {
-    let Some(mut request) = request(plan) else {
-        return;
-    };
-    change(&mut request);
-    write(plan, request.encode_unchecked().to_vec());
-    bind(plan, &request);
-}
-
-/// Says something else; the root stays what it was. The set id is that of what is said, so that the
-/// root alone is wrong.
-fn unsealed(plan: &mut Plan, change: impl FnOnce(&mut Request)) {
-    let Some(mut said) = request(plan) else {
-        return;
-    };
-    let place = place(plan);
-    let before = opening(&place, &said);
-    change(&mut said);
-    write(plan, said.encode_unchecked().to_vec());
-    if let (Some(before), Some(after)) = (before, opening(&place, &said)) {
-        derive(plan, &before.root, &after.set_id);
-    }
-}
-
 /// Derives the root for somewhere, or somebody, else.
 fn misplaced(plan: &mut Plan, change: impl FnOnce(&mut Place)) {
-    let Some(request) = request(plan) else {
+    let Some(request) = FORM.request(plan) else {
         return;
     };
     let right = place(plan);
@@ -171,57 +136,34 @@ pub fn misbehave(plan: &mut Plan, name: &str) -> bool {
                 record.value[2] ^= 1;
             }
         }),
-        "amp-tunnel-length" => {
-            let mut longer = value(&plan.records, REQUEST_TYPE)
-                .unwrap_or_default()
-                .to_vec();
-            longer.push(0);
-            write(plan, longer);
-        }
-        "amp-tunnel-version" => sealed(plan, |r| r.version = 1),
-        "amp-tunnel-flags" => sealed(plan, |r| r.flags |= 4),
-        "amp-tunnel-unwanted" => sealed(plan, |r| r.flags &= !1),
-        "amp-tunnel-nonce" => unsealed(plan, |r| r.nonce[0] ^= 1),
-        "amp-tunnel-time" => unsealed(plan, |r| r.payment_time ^= 1),
-        "amp-tunnel-key" => unsealed(plan, |r| r.payer_key[31] ^= 1),
-        "amp-tunnel-terms" => unsealed(plan, |r| r.terms_hash[31] ^= 1),
         "amp-tunnel-recipient" => misplaced(plan, |place| place.recipient_id[0] ^= 1),
         "amp-tunnel-chain" => misplaced(plan, |place| {
             place.chain_hash = ChainHash::BITCOIN.to_bytes();
         }),
         "amp-tunnel-payment-addr" => misplaced(plan, |place| place.payment_addr[0] ^= 1),
         "amp-tunnel-set-id" => {
-            if let Some(opening) = request(plan).and_then(|r| opening(&place(plan), &r)) {
+            if let Some(opening) = FORM.request(plan).and_then(|r| opening(&place(plan), &r)) {
                 let mut other = *opening.set_id;
                 other[0] ^= 1;
                 derive(plan, &opening.root, &other);
             }
         }
-        "amp-tunnel-total" => sealed(plan, |r| r.amount_msat = r.amount_msat.saturating_sub(1)),
+        "amp-tunnel-total" => {
+            FORM.sealed(plan, |r| r.amount_msat = r.amount_msat.saturating_sub(1));
+        }
         "amp-tunnel-overpaid" => {
             if let Some(part) = plan.parts.last_mut() {
                 part.amount_msat = part.amount_msat.saturating_add(part.total_msat + 1);
             }
         }
-        "amp-tunnel-time-past" => {
-            let back = Window::default().past + OUTSIDE;
-            sealed(plan, |r| {
-                r.payment_time = r.payment_time.saturating_sub(back)
-            });
-        }
-        "amp-tunnel-time-future" => {
-            let ahead = Window::default().future + OUTSIDE;
-            sealed(plan, |r| {
-                r.payment_time = r.payment_time.saturating_add(ahead)
-            });
-        }
-        "amp-tunnel-again" => plan.again = true,
+        // The set id is one that was used before, by the caller's choice.
+        "amp-tunnel-set-id-again" => plan.again = true,
         "tunnel-request-differs" => record(plan, REQUEST_TYPE, |value| flip(value, 2)),
         "assignment-missing" => plan.records.retain(|r| r.kind != ASSIGNMENT_TYPE),
         "assignment-length" => record(plan, ASSIGNMENT_TYPE, |value| value.push(0)),
         "assignment-version" => record(plan, ASSIGNMENT_TYPE, |value| flip(value, 0)),
         "assignment-signature" => record(plan, ASSIGNMENT_TYPE, |value| flip(value, 100)),
-        _ => return false,
+        _ => return FORM.misbehave(plan, name),
     }
     true
 }
@@ -286,7 +228,7 @@ struct Made {
     request: Vec<u8>,
     set_id: [u8; 32],
     htlcs: Vec<Htlc>,
-    receipt: Option<Vec<u8>>,
+    receipt: First,
 }
 
 /// What payer and recipient of AMP proofs remember.
@@ -294,8 +236,7 @@ struct Made {
 pub struct Seals {
     commitments: Vec<[u8; 32]>,
     set_ids: Vec<[u8; 32]>,
-    due: HashMap<[u8; 32], Due>,
-    refused: HashMap<[u8; 32], Violation>,
+    receipts: Receipts<Due>,
     made: Vec<Made>,
 }
 
@@ -325,10 +266,7 @@ impl Seals {
             tunnel: None,
             now,
             window: Window::default(),
-            seen: Seen {
-                commitments: &self.commitments,
-                set_ids: &self.set_ids,
-            },
+            seen: self.seen(),
         };
         let judged = match accept(&Rules::all(), &payment) {
             Ok(Decision::Due(judged)) => Ok(judged),
@@ -338,34 +276,40 @@ impl Seals {
             }),
             Err(violation) => Err(violation),
         };
-        Some(match judged {
-            Ok(judged) => {
-                let request = arrival
-                    .parts
-                    .first()
-                    .and_then(|part| part.request.as_deref());
-                let request = decode_request(&Rules::all(), request.unwrap_or_default());
-                let due = Due {
-                    commitment: *judged.opening.commitment,
-                    statement: Statement {
-                        set_id: *set_id,
-                        root_hash: judged.root_hash,
-                        set_digest: judged.set_digest,
-                        received_msat: judged.received_msat,
-                        settled_time: now,
-                    },
-                    amount_msat: request.map_or(0, |request| request.amount_msat),
-                };
-                self.commitments.push(due.commitment);
-                self.set_ids.push(*set_id);
-                self.due.insert(*set_id, due);
-                Ok(())
+        let due = judged.map(|judged| {
+            let first = arrival.parts.first();
+            let request = first.and_then(|part| part.request.as_deref());
+            let request = decode_request(&Rules::all(), request.unwrap_or_default());
+            Due {
+                commitment: *judged.opening.commitment,
+                statement: Statement {
+                    set_id: *set_id,
+                    root_hash: judged.root_hash,
+                    set_digest: judged.set_digest,
+                    received_msat: judged.received_msat,
+                    settled_time: now,
+                },
+                amount_msat: request.map_or(0, |request| request.amount_msat),
             }
-            Err(violation) => {
-                self.refused.insert(*set_id, violation.clone());
-                Err(violation)
-            }
-        })
+        });
+        if let Ok(due) = &due {
+            self.signed_for(due.commitment, *set_id);
+        }
+        Some(self.receipts.decided(*set_id, due))
+    }
+
+    /// A receipt is signed, or a secret released, for this commitment and set id.
+    pub fn signed_for(&mut self, commitment: [u8; 32], set_id: [u8; 32]) {
+        self.commitments.push(commitment);
+        self.set_ids.push(set_id);
+    }
+
+    /// The payments for which a receipt was signed or a secret released.
+    pub fn seen(&self) -> Seen<'_> {
+        Seen {
+            commitments: &self.commitments,
+            set_ids: &self.set_ids,
+        }
     }
 
     /// The receipt for a set: the same bytes each time, unless there is a lie in it.
@@ -378,12 +322,7 @@ impl Seals {
         secret: &SecretKey,
         lie: Option<&str>,
     ) -> Result<Vec<u8>, OpError> {
-        if let Some(violation) = self.refused.get(set_id) {
-            return Err(OpError::rejected(NOT_DUE).with_rule(violation.rule));
-        }
-        let due = self.due.get(set_id).ok_or_else(|| {
-            OpError::rejected("no set with this id was settled that has a request")
-        })?;
+        let due = self.receipts.due(set_id, "set with this id")?;
         let receipt = match lie {
             None => Some(sign(due, secret)),
             Some(lie) => lied(due, secret, lie),
@@ -410,7 +349,7 @@ impl Seals {
             request: request.to_vec(),
             set_id: first.set_id,
             htlcs: plan.parts.iter().map(htlc).collect(),
-            receipt: None,
+            receipt: First::default(),
         });
     }
 
@@ -440,18 +379,11 @@ impl Seals {
             claim: None,
         };
         let verified = verify(&rules, &proof)?;
-        if let Some(first) = &made.receipt {
-            let (id, commitment) = (&made.place.recipient_id, &*verified.opening.commitment);
-            let judged = contradiction(&rules, id, commitment, [&first[..], receipt])?;
-            if judged.proven {
-                return Err(Violation {
-                    rule: CONTRADICTION,
-                    message: judged.statement.to_owned(),
-                });
-            }
-        } else {
-            made.receipt = Some(receipt.to_vec());
-        }
+        let (id, commitment) = (&made.place.recipient_id, &*verified.opening.commitment);
+        made.receipt.hold(receipt, CONTRADICTION, |both| {
+            let judged = contradiction(&rules, id, commitment, both)?;
+            Ok(judged.proven.then_some(judged.statement))
+        })?;
         Ok(verified.tier)
     }
 }
@@ -481,8 +413,7 @@ fn lied(due: &Due, secret: &SecretKey, name: &str) -> Option<Vec<u8>> {
             return Some(receipt);
         }
         "amp-receipt-key" => {
-            let other = SecretKey::from_slice(&keys::sha256(&[&secret.secret_bytes()])).ok()?;
-            return Some(sign(due, &other));
+            return Some(sign(due, &another(secret)?));
         }
         "amp-receipt-set-id" => stated.set_id[0] ^= 1,
         "amp-receipt-root" => stated.root_hash[0] ^= 1,
@@ -504,6 +435,7 @@ mod tests {
     use lnconform_drafts::amp_tunnel::{
         Assignment, Header, OwnPool, Pool, Tunnel, TunnelPart, settle,
     };
+    use lnconform_drafts::keys;
     use lnconform_drafts::onion;
     use lnconform_spec::misbehaviours;
 
@@ -591,10 +523,12 @@ mod tests {
         assert!(!all.is_empty());
         for m in all {
             let again = m.name == "amp-tunnel-again";
-            let flags = if again { 1 } else { 3 };
+            let set_again = m.name == "amp-tunnel-set-id-again";
+            let flags = if again || set_again { 1 } else { 3 };
             let mut seals = Seals::default();
             assert_eq!(judged(&plan(1, 10, flags), &mut seals), None);
-            let mut lying = plan(if again { 1 } else { 2 }, 20, flags);
+            let root = if set_again { 10 } else { 20 };
+            let mut lying = plan(if again { 1 } else { 2 }, root, flags);
             assert!(fits(&lying, &m.name));
             assert!(lying.misbehave(&m.name), "{}", m.name);
             assert_eq!(
@@ -635,7 +569,7 @@ mod tests {
         let rules = Rules::all();
         let amp = set(1, 10, 3, vec![50_000, 30_000]);
         let place = place(&amp);
-        let opening = opening(&place, &request(&amp).unwrap()).unwrap();
+        let opening = opening(&place, &FORM.request(&amp).unwrap()).unwrap();
         let hashes = [[31; 32], [32; 32]];
         let pool = Pool::build(&hashes).unwrap();
         let header = Header {
@@ -693,6 +627,7 @@ mod tests {
     fn the_honest_recipient_keeps_the_secret_of_a_tunnel_with_a_lie() {
         assert_eq!(settled(None), Ok(0));
         let mut all = misbehaviours::all().unwrap();
+        all.retain(|m| m.operations == ["invoice.pay"]);
         all.retain(|m| m.name.starts_with("assignment-") || m.name.starts_with("tunnel-"));
         assert!(!all.is_empty());
         for m in all {
