@@ -324,6 +324,10 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>
     if params.maybe("blinded", Params::bool)? == Some(true) {
         return blind::create(params, node);
     }
+    if let Some(name) = misbehaviour(params, blind::CREATE)? {
+        let why = format!("param misbehave is {name}, which needs param blinded");
+        return Err(OpError::invalid(why).into());
+    }
     let amount = params.maybe("amount_msat", Params::number)?;
     let description = params
         .maybe("description", Params::str)?
@@ -369,7 +373,7 @@ fn create_invoice(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>
 }
 
 /// Amounts of the parts, in msat: all of it in one where none are given.
-fn parts(params: Params<'_>, amount: u64) -> Result<Vec<u64>, OpError> {
+pub(crate) fn parts(params: Params<'_>, amount: u64) -> Result<Vec<u64>, OpError> {
     if params.get("parts").is_none() {
         return Ok(vec![amount]);
     }
@@ -409,12 +413,33 @@ fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> {
                 "param misbehave is {name}, and the payment has no well-formed record of that kind"
             )))
         }
-        Some(name) if !plan.misbehave(name) => Err(OpError::internal(format!(
-            "the probe has {name} in its list and does not know how"
-        ))),
-        _ => Ok(()),
+        Some(name) => {
+            let before = format!("{plan:?}");
+            if !plan.misbehave(name) {
+                return Err(OpError::internal(format!(
+                    "the probe has {name} in its list and does not know how"
+                )));
+            }
+            let idle = plan.parts.len() < 2 && OF_SEVERAL.contains(&name);
+            if idle || format!("{plan:?}") == before {
+                return Err(OpError::invalid(format!(
+                    "param misbehave is {name}, which changes nothing in this payment"
+                )));
+            }
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
+
+/// Wrongs that need a payment of several HTLCs.
+const OF_SEVERAL: [&str; 5] = [
+    "onion-again",
+    "mpp-total-differs",
+    "mpp-secret-missing",
+    "amp-early",
+    "amp-total-differs",
+];
 
 fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     let to = public_key(params, "to")?;
@@ -511,6 +536,10 @@ fn amp(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
 pub(crate) fn start(node: &Node, plan: &Plan) -> Outcome {
     let most = plan.parts.iter().map(|part| part.amount_msat).max();
     let route = node.route(plan.to, most.unwrap_or(0))?;
+    if plan.to_forwarder.is_some() && route.is_empty() {
+        let why = "param misbehave is for somebody who passes the payment on, and nobody does";
+        return Err(OpError::invalid(why).into());
+    }
     let shots = plan.shots(&route, || node.hook.draw_key());
     let payment = hex(node.hook.draw());
     node.send(&payment, shots);
@@ -598,6 +627,12 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     let hash = params.array::<32>("payment_hash")?;
     let given = params.maybe("code", Params::u32)?;
     let malformed = params.maybe("malformed", Params::bool)?.unwrap_or(false);
+    let data = params.maybe("data", Params::hex)?.unwrap_or_default();
+    let wrong = misbehaviour(params, crate::failures::CANCEL)?;
+    if malformed && wrong.is_some() {
+        let why = "params malformed and misbehave exclude another";
+        return Err(OpError::invalid(why).into());
+    }
     let node = node()?;
     if !lock(&node.held).remove(&hash) {
         return Err(OpError::rejected("no payment with this hash is held").into());
@@ -616,7 +651,11 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
         failure.extend(amount.to_be_bytes());
         failure.extend(node.hook.height().to_be_bytes());
     }
+    failure.extend(data);
     let mut book = lock(&node.hook.book);
+    if let Some(name) = &wrong {
+        book.garble(&hash, name);
+    }
     if given.is_some() {
         book.unmask(&hash);
     }
