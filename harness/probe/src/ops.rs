@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 
 /// How often something is looked at that tells nothing by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long a peer may take to say init before it is connected to once more.
+const CONNECT_AGAIN: Duration = Duration::from_secs(2);
 /// Blocks that the last HTLC has left, unless a step says otherwise.
 pub(crate) const FINAL_DELTA: u32 = 80;
 
@@ -163,10 +165,23 @@ fn connect_to(
     }
     net::connect(node, peer, address)
         .map_err(|e| OpError::rejected(format!("no connection to {address}: {e}")))?;
+    let mut tried = Instant::now();
     until(
         node,
         deadline,
-        || is_connected(node, &peer).then_some(()),
+        || {
+            if is_connected(node, &peer) {
+                return Some(());
+            }
+            // A peer that has not noticed the end of an earlier connection drops the new one.
+            if tried.elapsed() > CONNECT_AGAIN {
+                tried = Instant::now();
+                if let Err(e) = net::connect(node, peer, address) {
+                    eprintln!("adapter: no connection to {address}: {e}");
+                }
+            }
+            None
+        },
         || format!("{peer} at {address} has not said init by the deadline"),
     )
 }

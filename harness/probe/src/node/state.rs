@@ -127,6 +127,9 @@ fn is_monitor(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with(MONITOR) && !name.ends_with(".new"))
 }
 
+/// A hash or a secret.
+type Key = Hexed<[u8; 32]>;
+
 /// What the probe remembers beside LDK.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -135,7 +138,7 @@ struct Memory {
     node_id: String,
     draws: u64,
     /// By payment hash.
-    secrets: Vec<(Hexed<[u8; 32]>, Hexed<[u8; 32]>)>,
+    secrets: Vec<(Key, Key)>,
     book: book::state::State,
     payee: payee::state::State,
     /// Outpoint and satoshi.

@@ -296,7 +296,7 @@ pub(crate) fn node_ids(params: Params<'_>) -> Result<Vec<PublicKey>, OpError> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Todo {
     /// It goes on.
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// It is for this node: the payment secret that the payer has, or the mark in a path of this node's.
     Receive(Option<[u8; 32]>),
 }
@@ -438,7 +438,7 @@ fn forward(
     let find = |kind| records.iter().find(|r: &&Record| r.kind == kind);
     let path_key = find(kind::PATH_KEY).and_then(|record| record.value[..].try_into().ok());
     let onion = find(kind::TRAMPOLINE_ONION).map(|record| record.value.clone());
-    Ok(Todo::Relay(Relay {
+    Ok(Todo::Relay(Box::new(Relay {
         next,
         hash: *hash,
         amount_msat,
@@ -451,7 +451,7 @@ fn forward(
         metadata: None,
         payment: None,
         attempts: 0,
-    }))
+    })))
 }
 
 /// Where a trampoline stands in a blinded path of trampolines.
@@ -501,7 +501,7 @@ fn deliver(hash: &[u8; 32], set: &Set, inner: &Payload) -> Result<Todo, Refusal>
         refusal(None, code::TEMPORARY_TRAMPOLINE_FAILURE, &[], message)
     })?;
     afforded(set, path.with_fee(amount_msat), cltv_expiry)?;
-    Ok(Todo::Relay(Relay {
+    Ok(Todo::Relay(Box::new(Relay {
         // Who that is, the path says when it is paid along.
         next: path.first_node,
         hash: *hash,
@@ -515,7 +515,7 @@ fn deliver(hash: &[u8; 32], set: &Set, inner: &Payload) -> Result<Todo, Refusal>
         metadata: None,
         payment: None,
         attempts: 0,
-    }))
+    })))
 }
 
 /// The second payment in these numbers.
@@ -583,7 +583,7 @@ impl Node {
                         .any(|c| c.counterparty.node_id == relay.next)
                 {
                     let fields = set_fields(hash, set).with("next", relay.next.to_string());
-                    lock(&self.relays).insert(hash, relay);
+                    lock(&self.relays).insert(hash, *relay);
                     self.hook
                         .events
                         .push("payment-held", None, (), fields.done());
