@@ -786,6 +786,7 @@ fn blinded_final(rules: &Rules, context: &Context<'_>, payload: &Payload) -> Ste
             .map_err(at(kind))?;
     }
     let amount = payload.amt_to_forward.unwrap_or_default();
+    final_amount(rules, context, amount)?;
     if let Some(expected) = context.expected_msat {
         rules
             .at_least(
@@ -803,6 +804,18 @@ fn blinded_final(rules: &Rules, context: &Context<'_>, payload: &Payload) -> Ste
         context,
         payload,
     )
+}
+
+/// BOLT 4, payload format, reader: this holds for every last node, in a blinded route or not.
+fn final_amount(rules: &Rules, context: &Context<'_>, amount: u64) -> Step<()> {
+    let Some(incoming) = context.amount_msat else {
+        return Ok(());
+    };
+    rules
+        .at_least(rules::PAYLOAD_FINAL_AMOUNT, incoming, amount, || {
+            format!("the HTLC brings {incoming} msat, and the payload says {amount} msat")
+        })
+        .map_err(at(kind::AMOUNT))
 }
 
 fn final_expiry(
@@ -850,14 +863,7 @@ fn unblinded(
         .map_err(at(kind::PATH_KEY))?;
     amount_cltv(rules, payload)?;
     if position.last {
-        let amount = payload.amt_to_forward.unwrap_or_default();
-        if let Some(incoming) = context.amount_msat {
-            rules
-                .at_least(rules::PAYLOAD_FINAL_AMOUNT, incoming, amount, || {
-                    format!("the HTLC brings {incoming} msat, and the payload says {amount} msat")
-                })
-                .map_err(at(kind::AMOUNT))?;
-        }
+        final_amount(rules, context, payload.amt_to_forward.unwrap_or_default())?;
         return final_expiry(
             rules,
             rules::PAYLOAD_FINAL_CLTV,

@@ -101,8 +101,9 @@ const STARTS: u32 = 2;
 ///
 /// A cluster from which a scenario did not end with all checks passed, or that is not as a fresh
 /// one would be (see [`Cluster::hand_over`]), is thrown away, and the next scenario gets a fresh
-/// one: a failure has no successors, and who is to blame stays clear. The exception is a last step
-/// that fails as the ledger foretells, and leaves a cluster that is as a fresh one.
+/// one: a failure has no successors, and who is to blame stays clear. The exception is a check that
+/// fails as the ledger foretells, is the last step or has steps that tidy up behind the last check,
+/// and leaves a cluster that is as a fresh one.
 pub fn run(stage: &Stage<'_>, items: &[Item<'_>], report: &mut dyn FnMut(Event)) {
     let mut group = Group {
         stage,
@@ -349,8 +350,10 @@ impl Group<'_> {
         // Before the nodes are stopped, or there would be nothing but how they end.
         let said = Said::of(&running.cluster.dir, &before);
         let name = running.name.clone();
-        let harmless = |f: &Finding| passed(f) || (stage.foretold)(item, Some(f)) && !broke(f);
-        if whole && played.findings.iter().all(harmless) && !stage.stop.is_set() {
+        // What comes behind the first that did not pass was not reached.
+        let first = played.findings.iter().find(|f| !passed(f));
+        let harmless = first.is_some_and(|f| (stage.foretold)(item, Some(f)) && !broke(f));
+        if whole && harmless && !stage.stop.is_set() {
             self.close(item, &name, &mut played, &said);
             report(Event::Played(item.place, Box::new(played)));
             running.suspect = true;
@@ -552,8 +555,15 @@ fn not_started(case: &Case, scenario: &Scenario, error: &ClusterError) -> Vec<Fi
     first.into_iter().chain(others).collect()
 }
 
+/// From which step on a scenario tidies up: what stands behind its last check is done after a check
+/// that failed as well, so that others can have the cluster. As many as there are steps: it does not.
+fn tidies_from(steps: &[Step]) -> usize {
+    let last = steps.iter().rposition(|step| step.expect.is_some());
+    last.map_or(steps.len(), |last| last + 1)
+}
+
 struct Play<'a> {
-    /// No step was left out.
+    /// No step was left out, or what tidies up was done.
     whole: bool,
     case: &'a Case,
     scenario: &'a Scenario,
@@ -630,7 +640,8 @@ impl<'a> Play<'a> {
     fn run(&mut self, cluster: &mut Cluster, turn: Option<&Turn<'_>>, stop: &Stop) {
         let mut broken: Option<(Outcome, String, Option<Blame>)> = None;
         let scenario = self.scenario;
-        for step in &scenario.steps {
+        let tidies_from = tidies_from(&scenario.steps);
+        for (at, step) in scenario.steps.iter().enumerate() {
             let id = format!("{}#{}", self.case.id, step.name);
             let covers = if step.covers.is_empty() {
                 &self.case.covers
@@ -638,7 +649,17 @@ impl<'a> Play<'a> {
                 &step.covers
             };
             if let Some((outcome, why, blame)) = &broken {
-                self.whole = false;
+                if at >= tidies_from {
+                    if stop.is_set() {
+                        self.whole = false;
+                        return;
+                    }
+                    let finding = self.step(cluster, step, &id, covers, stop);
+                    self.whole &= finding.outcome == Outcome::Passed;
+                    continue;
+                }
+                // What is left out is made up for where the scenario tidies up.
+                self.whole &= tidies_from < scenario.steps.len();
                 if step.expect.is_some() {
                     self.findings.push(Finding::other(
                         id,
@@ -1413,6 +1434,18 @@ mod tests {
         let words = observed(&step("codec", "x"), &refused);
         assert_eq!(words["error"]["kind"], "rejected");
         assert!(words["error"].get("message").is_none());
+    }
+
+    #[test]
+    fn what_stands_behind_the_last_check_tidies_up() {
+        let from = |names: &[&str]| {
+            let steps: Vec<Step> = names.iter().map(|name| asserting(name)).collect();
+            tidies_from(&steps)
+        };
+        assert_eq!(from(&["sent", "received", "sent", "sent"]), 2);
+        assert_eq!(from(&["sent", "received"]), 2);
+        // Without a check nothing can fail before the end.
+        assert_eq!(from(&["sent", "sent"]), 2);
     }
 
     #[test]

@@ -12,14 +12,14 @@ use crate::payee::{details, refusal, unreadable};
 use crate::shot::{Forward, Shot, payment_data, truncated};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lightning03::routing::gossip::NodeId;
-use lnconform_drafts::blinding::{self, BlindedHop, Creator, FirstNode, kind as data};
+use lnconform_drafts::blinding::{self, BlindedHop, BlindedPath, Creator, FirstNode, kind as data};
 use lnconform_drafts::bolt12::invoice::Payinfo;
 use lnconform_drafts::failure::code;
 use lnconform_drafts::keys::{self, Point};
 use lnconform_drafts::mpp::Expected;
 use lnconform_drafts::onion::{self, Hop};
-use lnconform_drafts::payload::{self, Context, Position, kind};
-use lnconform_drafts::rules::{self, Rules};
+use lnconform_drafts::payload::{self, Context, Position, RecipientPath, kind};
+use lnconform_drafts::rules::Rules;
 use lnconform_drafts::tlv::{self, Record};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
@@ -87,14 +87,18 @@ impl Tail {
 // ---- a path as steps hand it on
 
 /// A path for payments, and what a payer has to know of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    first_node: PublicKey,
-    path_key: Point,
-    hops: Vec<BlindedHop>,
+    /// The introduction node.
+    pub(crate) first_node: PublicKey,
+    /// What it opens its data with.
+    pub(crate) path_key: Point,
+    /// The introduction node first.
+    pub(crate) hops: Vec<BlindedHop>,
     fee_base_msat: u64,
     fee_proportional_millionths: u64,
-    cltv_expiry_delta: u32,
+    /// Blocks, those that the recipient wants to have left among them.
+    pub(crate) cltv_expiry_delta: u32,
     htlc_minimum_msat: u64,
 }
 
@@ -144,8 +148,54 @@ impl Path {
         })
     }
 
+    /// The path as `recipient_blinded_paths` of pull request 836 has it, with its payinfo.
+    ///
+    /// # Errors
+    /// `invalid`: it has no such form.
+    pub(crate) fn handed_over(&self) -> Result<Vec<u8>, OpError> {
+        let long = |e: &dyn std::fmt::Display| OpError::invalid(format!("param path: {e}"));
+        let path = BlindedPath {
+            first_node: FirstNode::NodeId(self.first_node.serialize()),
+            first_path_key: self.path_key,
+            hops: self.hops.clone(),
+        };
+        let base = u32::try_from(self.fee_base_msat).map_err(|e| long(&e))?;
+        let part = u32::try_from(self.fee_proportional_millionths).map_err(|e| long(&e))?;
+        let delta = u16::try_from(self.cltv_expiry_delta).map_err(|e| long(&e))?;
+        let mut bytes = path.encode().map_err(|e| long(&e))?;
+        bytes.extend(base.to_be_bytes());
+        bytes.extend(part.to_be_bytes());
+        bytes.extend(delta.to_be_bytes());
+        bytes.extend(self.htlc_minimum_msat.to_be_bytes());
+        // No highest amount, and no features.
+        bytes.extend(u64::MAX.to_be_bytes());
+        bytes.extend([0, 0]);
+        Ok(bytes)
+    }
+
+    /// The same read again; `None` where it begins at a channel instead of a node.
+    pub(crate) fn taken_over(given: &RecipientPath) -> Option<Self> {
+        let FirstNode::NodeId(first) = given.path.first_node else {
+            return None;
+        };
+        let number = |at: std::ops::Range<usize>| {
+            let bytes = given.payinfo.get(at)?;
+            let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+            Some(bytes.iter().fold(0, add))
+        };
+        Some(Self {
+            first_node: PublicKey::from_slice(&first).ok()?,
+            path_key: given.path.first_path_key,
+            hops: given.path.hops.clone(),
+            fee_base_msat: number(0..4)?,
+            fee_proportional_millionths: number(4..8)?,
+            cltv_expiry_delta: u32::try_from(number(8..10)?).ok()?,
+            htlc_minimum_msat: number(10..18)?,
+        })
+    }
+
     /// What the HTLC to the introduction node has to hold, in msat.
-    fn with_fee(&self, amount_msat: u64) -> u64 {
+    pub(crate) fn with_fee(&self, amount_msat: u64) -> u64 {
         let part =
             u128::from(amount_msat) * u128::from(self.fee_proportional_millionths) / 1_000_000;
         let part = u64::try_from(part).unwrap_or(u64::MAX);
@@ -368,19 +418,44 @@ pub fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
     let hash = params.array::<32>("payment_hash")?;
     let amount = params.number("amount_msat")?;
     let wrong = misbehaviour(params, PAY)?;
+    let by_trampolines = params.get("trampolines").is_some();
+    if let Some(name) = &wrong
+        && name.starts_with("trampoline-") != by_trampolines
+    {
+        let with = if by_trampolines { "without" } else { "with" };
+        let why = format!("param misbehave is {name}, which is for a payment {with} trampolines");
+        return Err(OpError::invalid(why).into());
+    }
     let node = node()?;
-    let mut plan = Plan::new(&path, amount, &node.hook.secret, |scid| {
-        peer_of(&node, scid)
-    })?;
-    if let Some(name) = wrong.filter(|name| !plan.misbehave(name, &path)) {
+    if by_trampolines {
+        let wrong = wrong.as_deref();
+        return crate::trampoline::blinded::pay(params, &node, (&path, hash, amount), wrong);
+    }
+    let shot = shot_along(&node, &path, hash, amount, wrong.as_deref())?;
+    let payment = hex(node.hook.draw());
+    node.send(&payment, vec![shot]);
+    Ok(json!({"payment": payment, "payment_hash": hex(hash)}))
+}
+
+/// The HTLC that pays `amount` msat along a path.
+///
+/// # Errors
+/// As [`pay`].
+pub(crate) fn shot_along(
+    node: &Node,
+    path: &Path,
+    hash: [u8; 32],
+    amount: u64,
+    wrong: Option<&str>,
+) -> Result<Shot, Fail> {
+    let next = |scid| peer_of(node, scid);
+    let mut plan = Plan::new(path, amount, &node.hook.secret, next)?;
+    if let Some(name) = wrong.filter(|name| !plan.misbehave(name, path)) {
         let why = format!("the probe has {name} in its list and does not know how");
         return Err(OpError::internal(why).into());
     }
     let route = node.route(plan.first, plan.htlc_msat)?;
-    let shot = plan.shot(hash, route, node.hook.draw_key());
-    let payment = hex(node.hook.draw());
-    node.send(&payment, vec![shot]);
-    Ok(json!({"payment": payment, "payment_hash": hex(hash)}))
+    Ok(plan.shot(hash, route, node.hook.draw_key()))
 }
 
 /// Who is at the other end of a channel of the probe's.
@@ -404,7 +479,7 @@ fn peer_of(node: &Node, scid: u64) -> Option<PublicKey> {
 /// `invalid` where the path leads nowhere, `rejected` where its first node cannot be reached.
 pub(crate) fn along(
     node: &Node,
-    (path, first_node, info): (&blinding::BlindedPath, PublicKey, &Payinfo),
+    (path, first_node, info): (&BlindedPath, PublicKey, &Payinfo),
     hash: [u8; 32],
     amount_msat: u64,
     more: Vec<Record>,
@@ -444,6 +519,8 @@ struct Draft {
     /// Height of the tip.
     height: u32,
     minimum_msat: u64,
+    /// From the recipient on, another secret than what would follow: BOLT 4, route blinding, writer.
+    over: Option<SecretKey>,
 }
 
 impl Draft {
@@ -468,11 +545,14 @@ impl Draft {
                 &relay.fee_proportional_millionths.to_be_bytes(),
                 &truncated(relay.fee_base_msat.into()),
             ];
-            hops.push(vec![
-                Record::new(data::SHORT_CHANNEL_ID, step.scid.to_be_bytes()),
-                Record::new(data::PAYMENT_RELAY, value.concat()),
-                limits(max),
-            ]);
+            let mut hop = vec![Record::new(data::SHORT_CHANNEL_ID, step.scid.to_be_bytes())];
+            if let (Some(over), 1) = (&self.over, hops.len()) {
+                let next = keys::public(over).serialize();
+                hop.push(Record::new(data::NEXT_PATH_KEY_OVERRIDE, next));
+            }
+            hop.push(Record::new(data::PAYMENT_RELAY, value.concat()));
+            hop.push(limits(max));
+            hops.push(hop);
         }
         hops.reverse();
         // BOLT 4, route blinding, writer: the data of all hops has one length.
@@ -509,7 +589,16 @@ impl Draft {
             .map(|(node, _)| *node)
             .chain([self.recipient]);
         let nodes: Vec<_> = nodes.zip(streams).collect();
-        let built = blinding::build(session, &nodes).map_err(|e| refused(&e))?;
+        let split = if self.over.is_some() {
+            self.via.len()
+        } else {
+            nodes.len()
+        };
+        let mut built = blinding::build(session, &nodes[..split]).map_err(|e| refused(&e))?;
+        if let Some(over) = &self.over {
+            let rest = blinding::build(over, &nodes[split..]).map_err(|e| refused(&e))?;
+            built.path.hops.extend(rest.path.hops);
+        }
         let first_node = match built.path.first_node {
             FirstNode::NodeId(id) => key(&id)?,
             FirstNode::Channel { .. } => {
@@ -577,7 +666,8 @@ fn step(node: &Node, from: PublicKey, to: PublicKey) -> Result<Step, OpError> {
 /// `invoice.create` with `blinded`: a path to the probe over the nodes of `via` (the introduction node
 /// first; none: the probe itself), for `amount_msat`. `preimage`, or `payment_hash` for a payment that is
 /// held. `fee_base_msat` (msat, number) is what the last node of `via` shall take instead of what it
-/// announces, `htlc_minimum_msat` (msat) the lowest amount. Answers `payment_hash` and `paths`.
+/// announces, `htlc_minimum_msat` (msat) the lowest amount. With `override` the data of that node names a
+/// path key of its own for the probe. Answers `payment_hash` and `paths`.
 ///
 /// # Errors
 /// `rejected` where gossip knows no channel between two nodes of the path.
@@ -598,6 +688,12 @@ pub fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) ->
         return Err(OpError::invalid("params preimage and payment_hash exclude another").into());
     }
     let wrong = misbehaviour(params, CREATE)?;
+    let over = params.maybe("override", Params::bool)?.unwrap_or(false);
+    if over && via.is_empty() {
+        return Err(
+            OpError::invalid("param via is missing: there is no path key to override").into(),
+        );
+    }
     if wrong.is_some() && via.is_empty() {
         return Err(OpError::invalid("param via is missing: nobody's data can be spoilt").into());
     }
@@ -626,6 +722,7 @@ pub fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) ->
         path_id: node.hook.draw(),
         height: node.hook.height(),
         minimum_msat,
+        over: over.then(|| node.hook.draw_key()),
     };
     let path = draft.build(&node.hook.draw_key(), wrong.as_deref())?;
     let invoice = Invoice {
@@ -647,8 +744,14 @@ pub fn create(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) ->
 pub struct Paths(HashMap<[u8; 32], ([u8; 32], Invoice)>);
 
 impl Paths {
-    fn expect(&mut self, hash: [u8; 32], invoice: Invoice) {
+    pub(crate) fn expect(&mut self, hash: [u8; 32], invoice: Invoice) {
         self.0.insert(invoice.secret, (hash, invoice));
+    }
+
+    /// What was asked for with the path that was made for a hash; its secret is the mark in the path.
+    pub(crate) fn of(&self, hash: &[u8; 32]) -> Option<Invoice> {
+        let mut known = self.0.values().filter(|(known, _)| known == hash);
+        known.next().map(|(_, invoice)| invoice.clone())
     }
 }
 
@@ -682,6 +785,11 @@ pub fn judge(
 ) -> Judged {
     let frames = tlv::frames(&Rules::all(), htlc.payload).unwrap_or_default();
     let names = |r: &Record| matches!(r.kind, kind::ENCRYPTED_DATA | kind::PATH_KEY);
+    let has = |kind| frames.iter().any(|r| r.kind == kind);
+    // Pull request 836: a path key beside a trampoline onion is for what lies inside.
+    if payee.pr836 && has(kind::TRAMPOLINE_ONION) && !has(kind::ENCRYPTED_DATA) {
+        return Judged::Plain;
+    }
     if path_key.is_none() && !frames.iter().any(names) {
         return Judged::Plain;
     }
@@ -724,28 +832,6 @@ pub fn judge(
         return Judged::PassOn;
     }
     let amount = payload.amt_to_forward.unwrap_or_default();
-    // BOLT 4, payload format, reader: this holds for every last node, in a blinded path or not.
-    let short = payee.rules.at_least(
-        rules::PAYLOAD_FINAL_AMOUNT,
-        htlc.amount_msat,
-        amount,
-        || {
-            format!(
-                "the HTLC brings {} msat, and the payload says {amount} msat",
-                htlc.amount_msat
-            )
-        },
-    );
-    if let Err(violation) = short {
-        let data = htlc.amount_msat.to_be_bytes().to_vec();
-        let code = code::FINAL_INCORRECT_HTLC_AMOUNT;
-        return refuse(refusal(
-            Some(violation.rule),
-            code,
-            data,
-            &violation.message,
-        ));
-    }
     let mark = payload
         .data
         .as_ref()
@@ -788,7 +874,7 @@ pub fn judge(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use lnconform_drafts::onion::{Context as OnionContext, PAYMENT_SIZE};
     use lnconform_spec::misbehaviours;
@@ -799,6 +885,8 @@ mod tests {
     const SCID: u64 = 7;
     const MINIMUM: u64 = 200_000;
     const AMOUNT: u64 = 300_000;
+    /// No wrong: the path names a path key of its own.
+    const OVERRIDE: &str = "path-override";
 
     fn secret(n: u8) -> SecretKey {
         SecretKey::from_slice(&[n; 32]).unwrap()
@@ -831,6 +919,7 @@ mod tests {
             } else {
                 MINIMUM
             },
+            over: (wrong == Some(OVERRIDE)).then(|| secret(4)),
         };
         let mut payee = Payee::default();
         let invoice = Invoice {
@@ -839,8 +928,30 @@ mod tests {
             amount_msat: Some(AMOUNT),
         };
         payee.paths.expect(HASH, invoice);
-        let by_creator = wrong.filter(|name| name.starts_with("path-"));
+        let by_creator = wrong.filter(|name| name.starts_with("path-") && *name != OVERRIDE);
         (draft.build(&secret(5), by_creator).unwrap(), payee)
+    }
+
+    /// A path over 8 and 9 to 10, by channels of these numbers.
+    pub(crate) fn trampolines() -> Path {
+        let step = |scid| Step {
+            scid,
+            relay: blinding::Relay {
+                cltv_expiry_delta: 40,
+                fee_proportional_millionths: 10,
+                fee_base_msat: 5_000,
+            },
+            minimum_msat: 1,
+        };
+        let draft = Draft {
+            via: vec![(public(8), step(8)), (public(9), step(9))],
+            recipient: public(10),
+            path_id: [3; 32],
+            height: HEIGHT,
+            minimum_msat: MINIMUM,
+            over: None,
+        };
+        draft.build(&secret(5), None).unwrap()
     }
 
     /// What becomes of a payment by `payer`: the rule that refuses it and the code, or nothing if 9
@@ -926,11 +1037,35 @@ mod tests {
     }
 
     #[test]
+    fn a_path_key_that_the_creator_names_is_the_next_one() {
+        assert_eq!(travel(7, Some(OVERRIDE)), None);
+        assert_eq!(travel(8, Some(OVERRIDE)), None);
+        let (named, derived) = (path(Some(OVERRIDE)).0, path(None).0);
+        assert_ne!(
+            named.hops[1].blinded_node_id,
+            derived.hops[1].blinded_node_id
+        );
+    }
+
+    #[test]
+    fn a_path_comes_back_from_a_trampoline_s_form() {
+        let (path, _) = path(None);
+        let bytes = path.handed_over().unwrap();
+        let record = vec![Record::new(kind::RECIPIENT_PATHS, bytes)];
+        let dialect = Some(payload::Dialect::Pr836);
+        let read = payload::Payload::from_records(&Rules::all(), record, dialect).unwrap();
+        let given = read.recipient_paths.unwrap();
+        assert_eq!(Path::taken_over(&given[0]), Some(path));
+    }
+
+    #[test]
     fn each_is_noticed_by_the_statement_that_the_list_names() {
         let mut seen = 0;
         for wrong in misbehaviours::all().unwrap() {
             let ours = |o: &String| [PAY, CREATE].contains(&o.as_str());
-            if !wrong.operations.iter().any(ours) {
+            // What is done to trampolines has its tests there.
+            let by_trampolines = wrong.name.starts_with("trampoline-");
+            if by_trampolines || !wrong.operations.iter().any(ours) {
                 continue;
             }
             seen += 1;

@@ -24,11 +24,13 @@
 //! - events are also `payment-refused` (`rule`, `code`, `message`), `payment-sent`, `payment-failed`,
 //!   `channel-pending`, `peer-disconnected` (`warning`) and `peer-error` (`data`);
 //! - `probe.transcript` answers what was said about HTLCs, as it is in every run ([`node::dialogue`]);
-//! - `payment.cancel` takes `code`, and `malformed` (bool): the HTLC is failed as one whose onion could not
-//!   be read. Without `code`, one that came along a blinded path is failed as the path's nodes have to;
-//! - `invoice.create` with `blinded` takes `via`, `fee_base_msat`, `htlc_minimum_msat` and `misbehave`, and
+//! - `payment.cancel` takes `code`, `data` (hex, behind the code), `misbehave` ([`failures`]), and `malformed`
+//!   (bool): the HTLC is failed as one whose onion could not be read. Without `code`, one that came along a
+//!   blinded path is failed as the path's nodes have to;
+//! - `invoice.create` with `blinded` takes `via`, `fee_base_msat`, `htlc_minimum_msat`, `override` (bool: the
+//!   data of the last node before the recipient names the next path key) and `misbehave`, and
 //!   answers `paths`; `blinded_path.pay` (`path`, `payment_hash`, `amount_msat`, `misbehave`) pays along one
-//!   ([`blind`]).
+//!   ([`blind`]), with `trampolines` by trampolines ([`trampoline::blinded`]).
 //!
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`messages::async_wire`] and
 //!   [`messages::static_invoice`]; the static invoice server and its client, [`messages::invoice_server`].
@@ -48,9 +50,11 @@
 
 mod amp;
 mod blind;
+mod failures;
 mod messages;
 mod misbehave;
 mod node;
+mod onward;
 mod ops;
 mod payee;
 mod proofs;

@@ -1,7 +1,7 @@
 //! What is done wrong on purpose. The list itself, with the statements that are broken, is
 //! `specs/misbehaviours.yaml`; here is how.
 
-use crate::shot::{Forward, KEYSEND, Shot, Twist, payment_data};
+use crate::shot::{Forward, KEYSEND, Length, Shot, Twist, payment_data};
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lnconform_drafts::amp;
 use lnconform_drafts::keys;
@@ -51,6 +51,30 @@ pub struct Plan {
     one_session: bool,
     htlc_less_msat: u64,
     cltv_above: u32,
+    /// What the first of those who pass it on is told wrongly.
+    pub(crate) to_forwarder: Option<Misled>,
+}
+
+/// What somebody who passes a payment on is told wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misled {
+    /// The channel is none.
+    Channel,
+    /// It keeps 1 msat less than it asks for.
+    Fee,
+    /// It has 1 block less than it asks for.
+    Delta,
+}
+
+impl Misled {
+    fn change(self, hop: &mut Forward) {
+        match self {
+            // A block that nobody will mine here.
+            Misled::Channel => hop.scid |= 0xff_ffff << 40,
+            Misled::Fee => hop.fee_msat = hop.fee_msat.saturating_sub(1),
+            Misled::Delta => hop.delta = hop.delta.saturating_sub(1),
+        }
+    }
 }
 
 impl Plan {
@@ -79,6 +103,7 @@ impl Plan {
             one_session: false,
             htlc_less_msat: 0,
             cltv_above: 0,
+            to_forwarder: None,
         }
     }
 
@@ -210,6 +235,24 @@ impl Plan {
             "onion-version" => self.twist = Some(Twist::Version),
             "onion-key" => self.twist = Some(Twist::Key),
             "onion-hmac" => self.twist = Some(Twist::Hmac),
+            "onion-payload-length" => self.twist = Some(Twist::Length(Length::Long)),
+            "onion-payload-length-zero" => self.twist = Some(Twist::Length(Length::Reserved(0))),
+            "onion-payload-length-one" => self.twist = Some(Twist::Length(Length::Reserved(1))),
+            "onion-payload-beyond" => self.twist = Some(Twist::Length(Length::BEYOND)),
+            "onion-next-hmac-beyond" => self.twist = Some(Twist::Length(Length::NO_HMAC)),
+            "onion-overrun" => self.twist = Some(Twist::Length(Length::OVERRUN)),
+            "forward-unknown-channel" => self.to_forwarder = Some(Misled::Channel),
+            "forward-fee-short" => self.to_forwarder = Some(Misled::Fee),
+            "forward-cltv-short" => self.to_forwarder = Some(Misled::Delta),
+            "invoice-cltv-short" => self.delta = self.delta.saturating_sub(1),
+            "invoice-total-below" => {
+                for part in &mut self.parts {
+                    part.total_msat = part.total_msat.saturating_sub(1);
+                }
+                if let Some(last) = self.parts.last_mut() {
+                    last.amount_msat = last.amount_msat.saturating_sub(1);
+                }
+            }
             _ => {
                 return crate::proofs::lies::misbehave(self, name)
                     || crate::proofs::tunnel::misbehave(self, name);
@@ -235,6 +278,10 @@ impl Plan {
 
     /// Its HTLCs over a route, each with a session key of its own.
     pub fn shots(&self, route: &[Forward], mut session: impl FnMut() -> SecretKey) -> Vec<Shot> {
+        let mut route = route.to_vec();
+        if let (Some(misled), Some(hop)) = (self.to_forwarder, route.first_mut()) {
+            misled.change(hop);
+        }
         let first = session();
         let mut session = || if self.one_session { first } else { session() };
         let shot = |part: &Part| {
@@ -252,7 +299,7 @@ impl Plan {
                 hash: part.hash,
                 htlc_msat: part.amount_msat.saturating_sub(self.htlc_less_msat),
                 delta: self.delta,
-                route: route.to_vec(),
+                route: route.clone(),
                 to: self.to,
                 amount_msat: part.amount_msat,
                 cltv_above: self.cltv_above,
@@ -270,7 +317,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::payee::amp_payee::AmpInvoice;
-    use crate::payee::{Arrived, Decision, Invoice, Payee};
+    use crate::payee::{Arrived, Decision, Invoice, MIN_FINAL_DELTA, Payee};
     use lnconform_drafts::onion;
     use lnconform_spec::misbehaviours::{self, Misbehaviour};
 
@@ -296,9 +343,9 @@ mod tests {
                 drawn += 1;
                 [drawn; 32]
             };
-            return Plan::amp(to, SECRET, amounts, 80, draw);
+            return Plan::amp(to, SECRET, amounts, MIN_FINAL_DELTA, draw);
         }
-        let mut plan = Plan::new(to, hash, amounts, 80);
+        let mut plan = Plan::new(to, hash, amounts, MIN_FINAL_DELTA);
         if operation == "keysend.send" {
             plan.keysend = Some(PREIMAGE.to_vec());
         }
@@ -313,7 +360,7 @@ mod tests {
         let mut last = None;
         let draw = || SecretKey::from_slice(&crate::payee::tests::fresh()).unwrap();
         for shot in plan.shots(&[], draw) {
-            let expiry = 500 + shot.delta;
+            let expiry = 500 + shot.first_delta();
             let packed = shot.pack(expiry).unwrap();
             let context = onion::Context {
                 associated_data: &shot.hash,
@@ -354,7 +401,7 @@ mod tests {
             let invoice = Invoice {
                 preimage: Some(PREIMAGE),
                 secret: SECRET,
-                amount_msat: None,
+                amount_msat: Some(100_000),
             };
             payee.expect(hash, invoice);
         }
@@ -411,6 +458,8 @@ mod tests {
             "tunnel-",
             "assignment-",
             "trampoline-",
+            // `onward` has its tests.
+            "forward-",
         ];
         list.retain(|m| !proofs.iter().any(|proof| m.name.starts_with(proof)));
         list

@@ -4,6 +4,7 @@ pub(crate) mod book;
 pub(crate) mod chain;
 pub(crate) mod dialogue;
 pub(crate) mod env;
+pub(crate) mod hexed;
 pub(crate) mod hook;
 pub(crate) mod net;
 pub(crate) mod state;
@@ -630,12 +631,15 @@ impl Node {
         }
     }
 
-    fn give_up(&self, hash: [u8; 32], code: u16, message: &str) {
-        lock(&self.relays).remove(&hash);
+    pub(crate) fn give_up(&self, hash: [u8; 32], code: u16, message: &str) {
+        let relay = lock(&self.relays).remove(&hash);
         lock(&self.hook.payee).failed(&hash);
         let mut failure = code.to_be_bytes().to_vec();
         if code == code::INVALID_ONION_PAYLOAD {
             failure.extend([0, 0, 0]);
+        }
+        if let Some(masked) = relay.and_then(|relay| relay.masked) {
+            failure = masked;
         }
         lock(&self.hook.book).fail_with(&hash, &failure);
         let fields = json!({"payment_hash": hex(hash), "code": code, "message": message});
@@ -681,6 +685,9 @@ impl Node {
         if !there {
             return;
         }
+        if let Some(path) = relay.path.clone() {
+            return self.deliver(relay, &path);
+        }
         let mut plan = relay.plan(self.hook.height(), self.hook.draw());
         if lock(&self.hook.payee).pr836 {
             crate::trampoline::pr836::translate(&mut plan);
@@ -694,7 +701,7 @@ impl Node {
     }
 
     /// Keeps what has become of a relay, unless it was given up meanwhile.
-    fn put(&self, relay: Relay) {
+    pub(crate) fn put(&self, relay: Relay) {
         let mut relays = lock(&self.relays);
         if let Some(place) = relays.get_mut(&relay.hash) {
             *place = relay;

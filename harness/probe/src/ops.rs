@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 
 /// How often something is looked at that tells nothing by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long a peer may take to say init before it is connected to once more.
+const CONNECT_AGAIN: Duration = Duration::from_secs(2);
 /// Blocks that the last HTLC has left, unless a step says otherwise.
 pub(crate) const FINAL_DELTA: u32 = 80;
 
@@ -174,10 +176,23 @@ fn connect_to(
     }
     net::connect(node, peer, address)
         .map_err(|e| OpError::rejected(format!("no connection to {address}: {e}")))?;
+    let mut tried = Instant::now();
     until(
         node,
         deadline,
-        || is_connected(node, &peer).then_some(()),
+        || {
+            if is_connected(node, &peer) {
+                return Some(());
+            }
+            // A peer that has not noticed the end of an earlier connection drops the new one.
+            if tried.elapsed() > CONNECT_AGAIN {
+                tried = Instant::now();
+                if let Err(e) = net::connect(node, peer, address) {
+                    eprintln!("adapter: no connection to {address}: {e}");
+                }
+            }
+            None
+        },
         || format!("{peer} at {address} has not said init by the deadline"),
     )
 }
@@ -344,6 +359,10 @@ pub(crate) fn create_invoice(
     if params.maybe("blinded", Params::bool)? == Some(true) {
         return blind::create(params, node);
     }
+    if let Some(name) = misbehaviour(params, blind::CREATE)? {
+        let why = format!("param misbehave is {name}, which needs param blinded");
+        return Err(OpError::invalid(why).into());
+    }
     let amount = params.maybe("amount_msat", Params::number)?;
     let description = params
         .maybe("description", Params::str)?
@@ -429,12 +448,33 @@ pub(crate) fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> 
                 "param misbehave is {name}, and the payment has no well-formed record of that kind"
             )))
         }
-        Some(name) if !plan.misbehave(name) => Err(OpError::internal(format!(
-            "the probe has {name} in its list and does not know how"
-        ))),
-        _ => Ok(()),
+        Some(name) => {
+            let before = format!("{plan:?}");
+            if !plan.misbehave(name) {
+                return Err(OpError::internal(format!(
+                    "the probe has {name} in its list and does not know how"
+                )));
+            }
+            let idle = plan.parts.len() < 2 && OF_SEVERAL.contains(&name);
+            if idle || format!("{plan:?}") == before {
+                return Err(OpError::invalid(format!(
+                    "param misbehave is {name}, which changes nothing in this payment"
+                )));
+            }
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
+
+/// Wrongs that need a payment of several HTLCs.
+const OF_SEVERAL: [&str; 5] = [
+    "onion-again",
+    "mpp-total-differs",
+    "mpp-secret-missing",
+    "amp-early",
+    "amp-total-differs",
+];
 
 fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     let to = public_key(params, "to")?;
@@ -494,6 +534,10 @@ fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Ou
 pub(crate) fn start(node: &Node, plan: &Plan) -> Outcome {
     let most = plan.parts.iter().map(|part| part.amount_msat).max();
     let route = node.route(plan.to, most.unwrap_or(0))?;
+    if plan.to_forwarder.is_some() && route.is_empty() {
+        let why = "param misbehave is for somebody who passes the payment on, and nobody does";
+        return Err(OpError::invalid(why).into());
+    }
     let shots = plan.shots(&route, || node.hook.draw_key());
     let payment = hex(node.hook.draw());
     node.send(&payment, shots);
@@ -584,6 +628,12 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
     let hash = params.array::<32>("payment_hash")?;
     let given = params.maybe("code", Params::u32)?;
     let malformed = params.maybe("malformed", Params::bool)?.unwrap_or(false);
+    let data = params.maybe("data", Params::hex)?.unwrap_or_default();
+    let wrong = misbehaviour(params, crate::failures::CANCEL)?;
+    if malformed && wrong.is_some() {
+        let why = "params malformed and misbehave exclude another";
+        return Err(OpError::invalid(why).into());
+    }
     let node = node()?;
     if node.hook.give_up_held(&hash) || lock(&node.hook.payee).amp.close(&hash) {
         return Ok(json!({}));
@@ -605,7 +655,11 @@ fn cancel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Out
         failure.extend(amount.to_be_bytes());
         failure.extend(node.hook.height().to_be_bytes());
     }
+    failure.extend(data);
     let mut book = lock(&node.hook.book);
+    if let Some(name) = &wrong {
+        book.garble(&hash, name);
+    }
     if given.is_some() {
         book.unmask(&hash);
     }

@@ -113,6 +113,8 @@ pub struct Set {
     pub trampoline: Option<Vec<u8>>,
     /// When the first of its HTLCs expires, block height.
     pub cltv_expiry: u32,
+    /// The path key that came beside the trampoline onion: it lies inside a blinded path.
+    pub path_key: Option<[u8; 33]>,
 }
 
 impl Set {
@@ -130,6 +132,13 @@ impl Set {
     pub(crate) fn total_msat(&self) -> u64 {
         let declared = self.parts.first().and_then(|part| part.total_msat);
         declared.unwrap_or(self.amount_msat)
+    }
+
+    /// What the payload of its first HTLC says: amount and total, in msat.
+    pub fn first(&self) -> (u64, u64) {
+        let first = self.parts.first().copied().unwrap_or_default();
+        let total = first.total_msat.unwrap_or(first.amt_to_forward);
+        (first.amt_to_forward, total)
     }
 
     /// A set of so many HTLCs that are accounted for elsewhere.
@@ -306,6 +315,9 @@ impl Payee {
             cltv_expiry: Some(htlc.cltv_expiry),
             known: &[KEYSEND, amp::LND.record_type],
             dialect: self.dialect(),
+            // An invoice says how many blocks are to be left; bLIP 3 does not.
+            height: self.invoices.get(&htlc.hash).map(|_| htlc.height),
+            min_final_cltv_expiry_delta: Some(MIN_FINAL_DELTA),
             ..Context::default()
         };
         let last = Position {
@@ -442,6 +454,7 @@ impl Payee {
             set.preimage = preimage;
             set.keysend = payload.records.iter().any(|r| r.kind == KEYSEND);
             set.trampoline.clone_from(&payload.trampoline_onion);
+            set.path_key = payload.path_key;
             set.cltv_expiry = htlc.cltv_expiry;
         }
         set.parts = parts;
@@ -678,6 +691,30 @@ pub(crate) mod tests {
         let overdue = payee.overdue(1_061);
         assert_eq!(overdue[0].1.code, 23);
         assert!(payee.set(&hash()).is_none());
+    }
+
+    #[test]
+    fn an_invoice_wants_its_blocks() {
+        let payload = stream(&[payment_data(&[7; 32], 100_000)]);
+        for (height, taken) in [(558, true), (559, false)] {
+            let mut payee = Payee::default();
+            payee.expect(
+                hash(),
+                Invoice {
+                    preimage: Some(PREIMAGE_BYTES),
+                    secret: [7; 32],
+                    amount_msat: Some(100_000),
+                },
+            );
+            let htlc = Arrived {
+                height,
+                ..arrived(&payload)
+            };
+            match payee.arrive(&htlc) {
+                Decision::Take { .. } => assert!(taken),
+                refused => assert_eq!(rule(refused), (Some(rules::PAYLOAD_FINAL_HEIGHT), 0x400f)),
+            }
+        }
     }
 
     #[test]

@@ -47,7 +47,45 @@ pub enum Twist {
     Key,
     /// The HMAC of the onion is wrong.
     Hmac,
+    /// What stands in the onion for the length of the payload.
+    Length(Length),
 }
+
+/// What stands in the onion for the length of the recipient's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// The right number, in three bytes where one is enough.
+    Long,
+    /// 0 or 1, which are reserved; a payload of so many bytes.
+    Reserved(u8),
+    /// Another number, in three bytes.
+    Is(u16),
+}
+
+impl Length {
+    /// As many bytes as the onion has, all of its payloads unwrapped: one more than are left behind the
+    /// length.
+    pub const BEYOND: Self = Self::Is(2 * PAYMENT - 2);
+    /// Leaves 31 bytes for the HMAC of the next packet.
+    pub const NO_HMAC: Self = Self::Is(2 * PAYMENT - 3 - 31);
+    /// Leaves one byte too few for the next packet.
+    pub const OVERRUN: Self = Self::Is(PAYMENT - 3 - 32 + 1);
+
+    fn frame(self, payload: &[u8]) -> Vec<u8> {
+        let long = |number: u16| {
+            let [high, low] = number.to_be_bytes();
+            [&[0xfd, high, low][..], payload].concat()
+        };
+        match self {
+            Self::Long => long(u16::try_from(payload.len()).unwrap_or(u16::MAX)),
+            Self::Reserved(length) => vec![length; usize::from(length) + 1],
+            Self::Is(number) => long(number),
+        }
+    }
+}
+
+/// [`PAYMENT_SIZE`], in bytes.
+const PAYMENT: u16 = 1300;
 
 /// One HTLC to send.
 #[derive(Clone, Debug)]
@@ -80,10 +118,13 @@ pub struct Shot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packed {
     /// The packet.
+    #[serde(with = "crate::node::hexed")]
     pub packet: Vec<u8>,
     /// The secrets shared with the hops, the peer first.
+    #[serde(with = "crate::node::hexed::list")]
     pub secrets: Vec<[u8; 32]>,
     /// The recipient's payload, without its length.
+    #[serde(with = "crate::node::hexed")]
     pub payload: Vec<u8>,
     /// The path key that goes into the message.
     pub path_key: Option<PublicKey>,
@@ -131,9 +172,13 @@ impl Shot {
             Some(tail) => tail.push(&mut hops, cltv),
             None => {
                 let payload = self.last(cltv);
+                let framed = match self.twist {
+                    Some(Twist::Length(length)) => length.frame(&payload),
+                    _ => onion::frame(&payload),
+                };
                 hops.push(Hop {
                     pubkey: self.to,
-                    framed: onion::frame(&payload),
+                    framed,
                 });
                 payload
             }
@@ -212,7 +257,7 @@ impl Shot {
                 bytes.pop();
                 return bytes;
             }
-            Some(Twist::Version | Twist::Key | Twist::Hmac) | None => {}
+            Some(Twist::Version | Twist::Key | Twist::Hmac | Twist::Length(_)) | None => {}
         }
         tlv::encode_unchecked(&records)
     }
@@ -365,6 +410,24 @@ mod tests {
             (Twist::Version, rules::ONION_VERSION),
             (Twist::Key, rules::ONION_PUBLIC_KEY),
             (Twist::Hmac, rules::ONION_HMAC),
+            (Twist::Length(Length::Long), rules::ONION_PAYLOAD_LENGTH),
+            (
+                Twist::Length(Length::Reserved(0)),
+                rules::ONION_PAYLOAD_LENGTH_RESERVED,
+            ),
+            (
+                Twist::Length(Length::Reserved(1)),
+                rules::ONION_PAYLOAD_LENGTH_RESERVED,
+            ),
+            (
+                Twist::Length(Length::BEYOND),
+                rules::ONION_PAYLOAD_REMAINING,
+            ),
+            (
+                Twist::Length(Length::NO_HMAC),
+                rules::ONION_NEXT_HMAC_REMAINING,
+            ),
+            (Twist::Length(Length::OVERRUN), rules::ONION_OVERRUN),
         ] {
             let twist = Some(twist);
             let packed = Shot { twist, ..shot() }.pack(600).unwrap();
@@ -373,6 +436,34 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_lengths_are_the_first_that_are_too_long() {
+        let peels = |number| {
+            let twist = Some(Twist::Length(Length::Is(number)));
+            let packed = Shot { twist, ..shot() }.pack(600).unwrap();
+            match try_peel(&packed.packet, 9) {
+                Ok(_) => None,
+                Err(onion::Error::Rule(violation)) => Some(violation.rule),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        let number = |length: Length| match length {
+            Length::Is(number) => number,
+            other => panic!("{other:?}"),
+        };
+        // One byte less, and the rule before it speaks, or none.
+        assert_eq!(
+            peels(number(Length::BEYOND) - 1),
+            Some(rules::ONION_NEXT_HMAC_REMAINING)
+        );
+        assert_eq!(
+            peels(number(Length::NO_HMAC) - 1),
+            Some(rules::ONION_OVERRUN)
+        );
+        assert_eq!(peels(number(Length::OVERRUN) - 1), None);
+        assert_eq!(usize::from(PAYMENT), PAYMENT_SIZE);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use lnconform_yaml::Diagnostic;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The implementation that does them.
 pub const WHO: &str = "probe";
@@ -36,9 +37,11 @@ pub fn all() -> Result<Vec<Misbehaviour>, Diagnostic> {
     lnconform_yaml::from_str(Path::new("specs/misbehaviours.yaml"), TEXT)
 }
 
-/// The one of that name.
+/// The one of that name. The list is read once in a process: the probe asks for every HTLC.
 pub fn find(name: &str) -> Option<Misbehaviour> {
-    all().ok()?.into_iter().find(|m| m.name == name)
+    static READ: OnceLock<Vec<Misbehaviour>> = OnceLock::new();
+    let read = READ.get_or_init(|| all().unwrap_or_default());
+    read.iter().find(|m| m.name == name).cloned()
 }
 
 #[cfg(test)]

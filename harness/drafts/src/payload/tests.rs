@@ -378,6 +378,27 @@ fn the_recipient_of_a_blinded_route() {
     ] {
         isolates(&sealed(data, good, false), FINAL, &context, rule, blinded);
     }
+    // What the HTLC brings may be more than the payload says, and not less.
+    let brings = |amount_msat| Context {
+        amount_msat: Some(amount_msat),
+        ..context
+    };
+    for enough in [1000, 1001] {
+        let read = read(
+            &Rules::all(),
+            &sealed(data, good, false),
+            FINAL,
+            &brings(enough),
+        );
+        assert!(read.is_ok(), "{enough}: {read:?}");
+    }
+    isolates(
+        &sealed(data, good, false),
+        FINAL,
+        &brings(999),
+        rules::PAYLOAD_FINAL_AMOUNT,
+        blinded,
+    );
     // The introduction node that is the recipient answers as every recipient does.
     let alone = Context {
         path_key: None,

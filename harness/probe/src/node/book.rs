@@ -28,6 +28,8 @@ pub enum Answer {
         hop: Option<usize>,
         /// Code and data.
         failure: Vec<u8>,
+        /// Bytes of the packet that it came in.
+        length: usize,
     },
     /// It could not read the onion.
     Malformed {
@@ -40,6 +42,8 @@ pub enum Answer {
     Unreadable {
         /// Why not.
         reason: String,
+        /// The statement by which it is none.
+        rule: Option<String>,
         /// What it was.
         packet: Vec<u8>,
     },
@@ -60,7 +64,14 @@ impl Answer {
     pub fn failure(&self) -> Value {
         match self {
             Answer::Settled { .. } => json!({}),
-            Answer::Failed { hop, failure } => failure_fields(failure).maybe("hop", *hop).done(),
+            Answer::Failed {
+                hop,
+                failure,
+                length,
+            } => failure_fields(failure)
+                .maybe("hop", *hop)
+                .with("length", *length)
+                .done(),
             Answer::Malformed { code, onion } => {
                 let failure = [&code.to_be_bytes()[..], onion].concat();
                 failure_fields(&failure)
@@ -68,9 +79,16 @@ impl Answer {
                     .with("malformed", true)
                     .done()
             }
-            Answer::Unreadable { reason, packet } => {
-                json!({"reason": "unreadable", "message": reason, "packet": hex(packet)})
-            }
+            Answer::Unreadable {
+                reason,
+                rule,
+                packet,
+            } => ResultObject::new()
+                .with("reason", "unreadable")
+                .maybe("rule", rule.as_deref())
+                .with("message", reason.as_str())
+                .with("packet", hex(packet))
+                .done(),
             Answer::Closed { reason } => json!({"reason": "channel-closed", "message": reason}),
             Answer::NotSent { reason } => json!({"reason": "not-sent", "message": reason}),
         }
@@ -145,15 +163,21 @@ impl Ended {
 #[serde(default)]
 pub struct Incoming {
     /// Its hash.
+    #[serde(with = "crate::node::hexed")]
     pub hash: [u8; 32],
     /// Shared with the payer.
+    #[serde(with = "crate::node::hexed")]
     pub shared_secret: [u8; 32],
     /// What it is failed with, if it is.
+    #[serde(with = "crate::node::hexed")]
     pub failure: Vec<u8>,
     /// It is failed as an onion that could not be read: SHA-256 of that onion, and the code.
     pub malformed: Option<([u8; 32], u16)>,
     /// SHA-256 of the onion that came with it.
+    #[serde(with = "crate::node::hexed")]
     pub onion: [u8; 32],
+    /// What is done to the packet that it is failed with ([`crate::failures`]).
+    pub garble: Option<String>,
     /// The probe wants it failed.
     pub refused: bool,
     /// It has been settled or failed.
@@ -321,6 +345,14 @@ impl Book {
         }
     }
 
+    /// Whatever is held for a hash shall be failed with a packet that this is done to.
+    pub fn garble(&mut self, hash: &[u8; 32], name: &str) {
+        let held = |i: &&mut Incoming| i.hash == *hash && !i.answered;
+        for incoming in self.incoming.values_mut().filter(held) {
+            incoming.garble = Some(name.to_owned());
+        }
+    }
+
     /// Whatever is held for a hash shall be failed in the open, blinded path or not.
     pub fn unmask(&mut self, hash: &[u8; 32]) {
         let held = |i: &&mut Incoming| i.hash == *hash && !i.answered;
@@ -398,6 +430,7 @@ pub(crate) mod tests {
         let failed = Answer::Failed {
             hop: Some(0),
             failure: vec![0x40, 0x0f, 1],
+            length: 292,
         };
         let ended = book.answered(htlc(0), failed.clone()).unwrap();
         assert_eq!(ended.answers, [settled.clone(), failed]);
@@ -405,6 +438,7 @@ pub(crate) mod tests {
         let fields = ended.fields();
         assert_eq!(fields["failure"]["code"], 0x400f);
         assert_eq!(fields["failure"]["data"], "01");
+        assert_eq!(fields["failure"]["length"], 292);
         assert_eq!(fields["htlcs"][0]["preimage"], "03".repeat(32));
         // A second answer to the same HTLC changes nothing.
         assert_eq!(book.answered(htlc(0), settled), None);
@@ -419,6 +453,7 @@ pub(crate) mod tests {
             failure: vec![0x40, 0x0f],
             malformed: None,
             onion: [7; 32],
+            garble: None,
             refused: false,
             answered: false,
         };

@@ -232,7 +232,7 @@ impl Hook {
             ];
             return reread(&bytes.concat());
         }
-        let failure = incoming.failure.clone();
+        let (failure, garble) = (incoming.failure.clone(), incoming.garble.clone());
         let (secret, refused, hash) = (incoming.shared_secret, incoming.refused, incoming.hash);
         drop(book);
         if !refused {
@@ -245,7 +245,10 @@ impl Hook {
         }
         let inner = lock(&self.pr836).inner(&hash);
         let packet = match pr836::failure(inner, &secret, &failure) {
-            Ok(packet) => packet,
+            Ok(packet) => match garble {
+                Some(name) => crate::failures::garbled(&name, &secret, packet),
+                None => packet,
+            },
             Err(e) => {
                 eprintln!("adapter: a failure cannot be made: {e}");
                 return None;
@@ -381,6 +384,11 @@ impl Hook {
         };
         let (onion, last) = (keys::sha256(&[&packet]), peeled.next.is_none());
         let again = lock(&self.book).is_said_again(&(add.channel_id, add.htlc_id), &onion);
+        let ways = if last {
+            Vec::new()
+        } else {
+            crate::onward::ways(&self.cm)
+        };
         let mut payee = lock(&self.payee);
         if again {
             payee.forget_onion(&peeled.shared_secret);
@@ -396,6 +404,13 @@ impl Hook {
                 last,
                 &onion,
             )
+        };
+        let judged = match judged {
+            Judged::Plain if !last => crate::onward::refused(&payee.rules, &htlc, &ways)
+                .map_or(Judged::Plain, |refused| {
+                    Judged::Decided(Decision::Refuse(refused))
+                }),
+            other => other,
         };
         let decision = match judged {
             Judged::Decided(decision) => decision,
@@ -438,6 +453,7 @@ impl Hook {
                 .blinding_point
                 .map(|_| (onion, code::INVALID_ONION_BLINDING)),
             onion,
+            garble: None,
             refused: taken.is_none(),
             answered: false,
         };
@@ -712,13 +728,16 @@ impl ChannelMessageHandler for Hook {
             Some(Ok(decoded)) => Answer::Failed {
                 hop: Some(decoded.hop),
                 failure: decoded.failure,
+                length: packet.len(),
             },
             Some(Err(e)) => Answer::Unreadable {
                 reason: e.to_string(),
+                rule: Some(e.rule.to_owned()),
                 packet: packet.to_vec(),
             },
             None => Answer::Unreadable {
                 reason: "the HTLC is not one of the probe's".into(),
+                rule: None,
                 packet: packet.to_vec(),
             },
         };

@@ -12,6 +12,7 @@
 use crate::node::book;
 use crate::node::chain::Bitcoind;
 use crate::node::env::{Env, NoRoutes, lock};
+use crate::node::hexed::Hexed;
 use crate::node::{Cm, Monitor, Node};
 use crate::payee::{self, Held};
 use bitcoin::{Block, BlockHash, OutPoint};
@@ -126,6 +127,9 @@ fn is_monitor(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with(MONITOR) && !name.ends_with(".new"))
 }
 
+/// A hash or a secret.
+type Key = Hexed<[u8; 32]>;
+
 /// What the probe remembers beside LDK.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -134,14 +138,17 @@ struct Memory {
     node_id: String,
     draws: u64,
     /// By payment hash.
-    secrets: Vec<([u8; 32], [u8; 32])>,
+    secrets: Vec<(Key, Key)>,
     book: book::state::State,
     payee: payee::state::State,
     /// Outpoint and satoshi.
     coins: Vec<(String, u64)>,
+    #[serde(with = "crate::node::hexed::list")]
     used: Vec<[u8; 32]>,
+    #[serde(with = "crate::node::hexed::list")]
     invoices_paid: Vec<[u8; 32]>,
     /// Hashes of payments that wait for a word, or for the next node.
+    #[serde(with = "crate::node::hexed::list")]
     held: Vec<[u8; 32]>,
     addresses: Vec<(String, String)>,
 }
@@ -299,7 +306,9 @@ impl Node {
         }
         let memory = left.memory;
         *lock(&self.hook.draws) = memory.draws + DRAWS;
-        self.hook.remember_secrets(memory.secrets);
+        let secrets = memory.secrets.into_iter();
+        self.hook
+            .remember_secrets(secrets.map(|(hash, secret)| (hash.0, secret.0)).collect());
         let outpoint = |text: &str| text.parse::<OutPoint>().ok();
         {
             let mut wallet = lock(&self.wallet);
@@ -373,10 +382,14 @@ impl Node {
             .coins
             .iter()
             .map(|(coin, sat)| (coin.to_string(), *sat));
+        let secrets = self.hook.known_secrets();
         Memory {
             node_id: self.id.to_string(),
             draws: *lock(&self.hook.draws),
-            secrets: self.hook.known_secrets(),
+            secrets: secrets
+                .into_iter()
+                .map(|(hash, secret)| (Hexed(hash), Hexed(secret)))
+                .collect(),
             book: lock(&self.hook.book).remember(),
             payee: lock(&self.hook.payee).remember(),
             coins: coins.collect(),

@@ -1,21 +1,26 @@
 //! The payee over a restart: invoices, what was paid, and the sets that it holds.
 
 use super::{Invoice, Payee, Set};
+use crate::node::hexed::Hexed;
 use lnconform_drafts::mpp::Part;
 use lnconform_drafts::tlv::Record;
 use serde::{Deserialize, Serialize};
 
 type Bytes = [u8; 32];
+type Text = Hexed<Bytes>;
+type Invoiced = (Text, Option<Text>, Text, Option<u64>);
 
 /// What is remembered.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
     /// Hash, preimage, secret, amount in msat.
-    invoices: Vec<(Bytes, Option<Bytes>, Bytes, Option<u64>)>,
+    invoices: Vec<Invoiced>,
     sets: Vec<SetState>,
+    #[serde(with = "crate::node::hexed::list")]
     paid: Vec<Bytes>,
     /// Shared secrets of onions.
+    #[serde(with = "crate::node::hexed::list")]
     seen: Vec<Bytes>,
 }
 
@@ -60,7 +65,10 @@ impl Payee {
         });
         State {
             invoices: invoices
-                .map(|(hash, i)| (*hash, i.preimage, i.secret, i.amount_msat))
+                .map(|(hash, i)| {
+                    let preimage = i.preimage.map(Hexed);
+                    (Hexed(*hash), preimage, Hexed(i.secret), i.amount_msat)
+                })
                 .collect(),
             sets: sets.collect(),
             paid: self.paid.iter().copied().collect(),
@@ -72,11 +80,11 @@ impl Payee {
     pub fn recall(&mut self, state: State) {
         for (hash, preimage, secret, amount_msat) in state.invoices {
             let invoice = Invoice {
-                preimage,
-                secret,
+                preimage: preimage.map(|preimage| preimage.0),
+                secret: secret.0,
                 amount_msat,
             };
-            self.invoices.insert(hash, invoice);
+            self.invoices.insert(hash.0, invoice);
         }
         for set in state.sets {
             let records = set.records.into_iter();

@@ -2,6 +2,7 @@
 //! `NODE|25`, `NODE|26` and `PERM|27`, under two onions. The probe as payer, as trampoline that waits for
 //! nobody, and as the recipient of a trampoline onion.
 
+use crate::blind::Path;
 use crate::misbehave::Plan;
 use crate::node::env::lock;
 use crate::node::{Node, set_fields};
@@ -17,7 +18,7 @@ use lnconform_drafts::onion::{self, Context, Hop};
 use lnconform_drafts::payload::{self, Payload, kind};
 use lnconform_drafts::rules::{self, Rules};
 use lnconform_drafts::tlv::{self, Record};
-use lnconform_drafts::trampoline::{self, Action, Receiver};
+use lnconform_drafts::trampoline::{self, Action, Place, Receiver};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::Outcome;
 use lnconform_protocol::params::{Params, ResultObject, hex};
@@ -29,7 +30,7 @@ pub const OPTION: &str = "pr-836";
 pub const FEATURE: usize = 57;
 /// What the probe asks for as a trampoline, and what it leaves others as a payer unless a step says otherwise,
 /// in msat.
-const FEE_MSAT: u64 = 1_000;
+pub(crate) const FEE_MSAT: u64 = 1_000;
 /// BOLT 4, failure messages: a payment secret that is not the invoice's.
 const PAYMENT_SECRET: &str = "bolt04/failure/payment-secret";
 
@@ -48,6 +49,11 @@ impl Secrets {
             Some(shared) => self.held.insert(hash, shared),
             None => self.held.remove(&hash),
         };
+    }
+
+    /// Keeps what is shared with the nodes of the inner onion of a payment of ours.
+    pub fn sent(&mut self, hash: [u8; 32], inner: Vec<[u8; 32]>) {
+        self.sent.insert(hash, inner);
     }
 
     /// What is shared with the payer of a payment that has come.
@@ -102,6 +108,8 @@ pub struct Through<'a> {
     pub fee_msat: u64,
     /// What each trampoline has between the two expiries, in blocks.
     pub step: u32,
+    /// The HTLCs to the first trampoline, in msat; none: all of it in one.
+    pub parts: &'a [u64],
 }
 
 impl Through<'_> {
@@ -138,8 +146,21 @@ impl Through<'_> {
             hops.push((*node, records));
         }
         hops.reverse();
+        let honest = hops.clone();
         if let Some(lie) = lie {
             self.lie(lie, &mut hops);
+            let elsewhere = [
+                "trampoline-version",
+                "trampoline-key",
+                "trampoline-hmac",
+                "trampoline-cut",
+                "trampoline-final-total",
+            ];
+            if hops == honest && !elsewhere.contains(&lie) {
+                return Err(OpError::invalid(format!(
+                    "param misbehave is {lie}, which changes nothing in this payment"
+                )));
+            }
         }
         let framed = hops.iter().map(|(pubkey, records)| Hop {
             pubkey: *pubkey,
@@ -153,6 +174,7 @@ impl Through<'_> {
         match lie {
             Some("trampoline-version") => packet[0] = 1,
             Some("trampoline-key") => packet[1] = 5,
+            Some("trampoline-cut") => packet.truncate(onion::OVERHEAD - 1),
             Some("trampoline-hmac") => {
                 if let Some(last) = packet.last_mut() {
                     *last ^= 1;
@@ -160,7 +182,25 @@ impl Through<'_> {
             }
             _ => {}
         }
-        let mut plan = Plan::new(first, self.hash, vec![amount], delta);
+        let mut parts = match self.parts {
+            [] => vec![amount],
+            parts => parts.to_vec(),
+        };
+        if parts.iter().sum::<u64>() != amount {
+            let why = format!("param parts does not add up to the {amount} msat with fees");
+            return Err(OpError::invalid(why));
+        }
+        if lie == Some("trampoline-final-total") {
+            match &mut parts[..] {
+                [_, .., last] if *last > 0 => *last -= 1,
+                _ => {
+                    let why =
+                        "param misbehave is trampoline-final-total, which needs several parts";
+                    return Err(OpError::invalid(why));
+                }
+            }
+        }
+        let mut plan = Plan::new(first, self.hash, parts, delta);
         plan.with_secret(outer);
         plan.records = vec![Record::new(kind::TRAMPOLINE_ONION, packet)];
         Ok((plan, built.shared_secrets))
@@ -201,7 +241,8 @@ impl Through<'_> {
 }
 
 /// `invoice.pay` with `trampolines` [node ids], the first of them a peer, and for each of them
-/// `trampoline_fee_msat` (1000) and `trampoline_delta` (blocks, 40).
+/// `trampoline_fee_msat` (1000) and `trampoline_delta` (blocks, 40). `parts` are the HTLCs to the first. With
+/// none, the recipient itself gets the trampoline onion.
 pub(crate) fn pay(
     params: Params<'_>,
     node: &Node,
@@ -210,13 +251,16 @@ pub(crate) fn pay(
     (to, amount_msat, delta): (PublicKey, u64, u32),
     lie: Option<&str>,
 ) -> Outcome {
-    let bad = || OpError::invalid("param trampolines is no list of node ids");
-    let mut nodes = Vec::new();
-    for id in params.list("trampolines")? {
-        let id = id.as_str().ok_or_else(bad)?;
-        nodes.push(id.parse::<PublicKey>().map_err(|_| bad())?);
+    if let Some(name) = lie.filter(|name| !name.starts_with("trampoline-")) {
+        let why = format!("param misbehave is {name}, which a payment by trampolines cannot do");
+        return Err(OpError::invalid(why).into());
     }
+    let mut nodes = node_ids(params)?;
     nodes.push(to);
+    let parts = match params.get("parts") {
+        None => Vec::new(),
+        Some(_) => ops::parts(params, 0)?,
+    };
     let fee_msat = params.maybe("trampoline_fee_msat", Params::number)?;
     let step = params.maybe("trampoline_delta", Params::u32)?;
     let through = Through {
@@ -228,10 +272,22 @@ pub(crate) fn pay(
         height: node.hook.height(),
         fee_msat: fee_msat.unwrap_or(FEE_MSAT),
         step: step.unwrap_or(DELTA),
+        parts: &parts,
     };
     let (plan, inner) = through.plan(node.hook.draw(), &node.hook.draw_key(), lie)?;
-    lock(&node.hook.pr836).sent.insert(hash, inner);
+    lock(&node.hook.pr836).sent(hash, inner);
     ops::start(node, &plan)
+}
+
+/// Param `trampolines`.
+pub(crate) fn node_ids(params: Params<'_>) -> Result<Vec<PublicKey>, OpError> {
+    let bad = || OpError::invalid("param trampolines is no list of node ids");
+    let mut nodes = Vec::new();
+    for id in params.list("trampolines")? {
+        let id = id.as_str().ok_or_else(bad)?;
+        nodes.push(id.parse::<PublicKey>().map_err(|_| bad())?);
+    }
+    Ok(nodes)
 }
 
 // ---- trampoline and recipient
@@ -240,8 +296,8 @@ pub(crate) fn pay(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Todo {
     /// It goes on.
-    Relay(Relay),
-    /// It is for this node: the payment secret that the payer has.
+    Relay(Box<Relay>),
+    /// It is for this node: the payment secret that the payer has, or the mark in a path of this node's.
     Receive(Option<[u8; 32]>),
 }
 
@@ -264,27 +320,33 @@ fn refusal(rule: Option<&'static str>, code: u16, data: &[u8], message: &str) ->
     }
 }
 
-/// Takes a layer off the onion inside. Answers what is shared with the payer too, as far as the onion can
-/// be read.
+/// Takes a layer off the onion inside. `by_channel` says who is at the other end of a channel. Answers what
+/// is shared with the payer too, as far as the onion can be read.
 pub fn open(
     secret: &SecretKey,
     hash: &[u8; 32],
     set: &Set,
+    by_channel: impl Fn(u64) -> Option<PublicKey>,
 ) -> (Option<[u8; 32]>, Result<Todo, Refusal>) {
     let packet = set.trampoline.clone().unwrap_or_default();
     let rules = Rules::all();
     let context = Context {
         associated_data: hash,
         size: None,
-        path_key: None,
+        path_key: set
+            .path_key
+            .and_then(|key| PublicKey::from_slice(&key).ok()),
     };
     let shared = onion::peel(&rules, secret, &packet, context).ok();
     let shared = shared.map(|peeled| peeled.shared_secret);
-    // Its parts have been added up.
+    let (amount_msat, total_msat) = set.first();
     let outer = Payload {
-        amt_to_forward: Some(set.amount_msat),
+        amt_to_forward: Some(amount_msat),
         outgoing_cltv_value: Some(set.cltv_expiry),
+        // The secret has done its part when the set was put together.
+        payment_data: Some(([0; 32], total_msat)),
         trampoline_onion: Some(packet.clone()),
+        path_key: set.path_key,
         ..Payload::default()
     };
     let receiver = Receiver {
@@ -296,16 +358,25 @@ pub fn open(
     };
     let todo = match trampoline::receive(&rules, &outer, &receiver) {
         Err(e) => Err(unreadable(e, &packet, set)),
-        Ok((inner, Action::Receive)) => Ok(Todo::Receive(inner.payment_data.map(|(s, _)| s))),
-        Ok((inner, Action::Forward { node, records })) => forward(hash, set, &inner, node, records),
-        Ok((_, Action::Wait | Action::Deliver)) => {
-            let message = "the probe takes no paths of a recipient yet";
-            Err(refusal(
-                None,
-                code::TEMPORARY_TRAMPOLINE_FAILURE,
-                &[],
-                message,
-            ))
+        Ok((inner, Action::Receive)) => {
+            let mark = inner.data.and_then(|data| data.path_id);
+            let mark = mark.and_then(|mark| mark.try_into().ok());
+            Ok(Todo::Receive(inner.payment_data.map(|(s, _)| s).or(mark)))
+        }
+        Ok((inner, Action::Forward { node, records })) => {
+            let channel = inner.data.as_ref().and_then(|data| data.short_channel_id);
+            let next = match (node, channel) {
+                (Some(id), _) => PublicKey::from_slice(&id).ok(),
+                (None, Some(channel)) => by_channel(channel),
+                (None, None) => None,
+            };
+            forward(hash, set, &inner, next, records)
+        }
+        Ok((inner, Action::Deliver)) => deliver(hash, set, &inner),
+        Ok((_, Action::Wait)) => {
+            // The set was put together before it was opened.
+            let message = "parts are missing";
+            Err(refusal(None, code::MPP_TIMEOUT, &[], message))
         }
     };
     (shared, todo)
@@ -347,17 +418,61 @@ fn forward(
     hash: &[u8; 32],
     set: &Set,
     inner: &Payload,
-    node: Option<[u8; 33]>,
+    next: Option<PublicKey>,
     records: Vec<Record>,
 ) -> Result<Todo, Refusal> {
-    let amount_msat = inner.amt_to_forward.unwrap_or_default();
-    let cltv_expiry = inner.outgoing_cltv_value.unwrap_or_default();
+    let told = (
+        inner.amt_to_forward.unwrap_or_default(),
+        inner.outgoing_cltv_value.unwrap_or_default(),
+    );
+    // Inside a blinded path its creator has said what is kept.
+    let (amount_msat, cltv_expiry) = inner.forward.unwrap_or(told);
     let unknown = || {
         let message = "the next trampoline is nobody that the probe knows";
         refusal(None, failure::PERM | 27, &[], message)
     };
-    let next = node.and_then(|id| PublicKey::from_slice(&id).ok());
     let next = next.ok_or_else(unknown)?;
+    if inner.forward.is_none() {
+        afforded(set, amount_msat, cltv_expiry)?;
+    }
+    let find = |kind| records.iter().find(|r: &&Record| r.kind == kind);
+    let path_key = find(kind::PATH_KEY).and_then(|record| record.value[..].try_into().ok());
+    let onion = find(kind::TRAMPOLINE_ONION).map(|record| record.value.clone());
+    Ok(Todo::Relay(Box::new(Relay {
+        next,
+        hash: *hash,
+        amount_msat,
+        cltv_expiry,
+        payment_data: None,
+        onion,
+        path_key,
+        path: None,
+        masked: masked(place(set, inner), set),
+        metadata: None,
+        payment: None,
+        attempts: 0,
+    })))
+}
+
+/// Where a trampoline stands in a blinded path of trampolines.
+fn place(set: &Set, inner: &Payload) -> Place {
+    match (set.path_key, inner.path_key) {
+        (Some(_), _) => Place::Inside,
+        (None, Some(_)) => Place::Introduction,
+        (None, None) => Place::Outside,
+    }
+}
+
+/// Pull request 836, receiver: what is told of a failure that comes back inside a blinded path, whatever it
+/// says. `None` outside of one.
+fn masked(place: Place, set: &Set) -> Option<Vec<u8>> {
+    let onion = set.trampoline.as_deref().unwrap_or_default();
+    let inside = place != Place::Outside;
+    inside.then(|| trampoline::answer_failure(place, true, &[], onion))
+}
+
+/// What there is no fee or no time for is answered with what the probe asks for.
+fn afforded(set: &Set, amount_msat: u64, cltv_expiry: u32) -> Result<(), Refusal> {
     if amount_msat.saturating_add(FEE_MSAT) > set.amount_msat
         || cltv_expiry.saturating_add(DELTA) > set.cltv_expiry
     {
@@ -372,20 +487,35 @@ fn forward(
         );
         return Err(refusal(None, code, &data, &message));
     }
-    let onion = records
-        .into_iter()
-        .find(|r| r.kind == kind::TRAMPOLINE_ONION);
-    Ok(Todo::Relay(Relay {
-        next,
+    Ok(())
+}
+
+/// Pull request 836, receiver: the payment goes along a path of the recipient's.
+fn deliver(hash: &[u8; 32], set: &Set, inner: &Payload) -> Result<Todo, Refusal> {
+    let amount_msat = inner.amt_to_forward.unwrap_or_default();
+    let cltv_expiry = inner.outgoing_cltv_value.unwrap_or_default();
+    let paths = inner.recipient_paths.iter().flatten();
+    let path = paths.into_iter().find_map(Path::taken_over);
+    let path = path.ok_or_else(|| {
+        let message = "no path of the recipient's begins at a node id";
+        refusal(None, code::TEMPORARY_TRAMPOLINE_FAILURE, &[], message)
+    })?;
+    afforded(set, path.with_fee(amount_msat), cltv_expiry)?;
+    Ok(Todo::Relay(Box::new(Relay {
+        // Who that is, the path says when it is paid along.
+        next: path.first_node,
         hash: *hash,
         amount_msat,
         cltv_expiry,
         payment_data: None,
-        onion: onion.map(|record| record.value),
+        onion: None,
+        path_key: None,
+        path: Some(path),
+        masked: None,
         metadata: None,
         payment: None,
         attempts: 0,
-    }))
+    })))
 }
 
 /// The second payment in these numbers.
@@ -431,17 +561,29 @@ fn settles(
 impl Node {
     /// A set with a trampoline onion has come, all of it.
     pub(crate) fn relay_pr836(&self, hash: [u8; 32], set: &Set) {
-        let (shared, todo) = open(&self.hook.secret, &hash, set);
+        let channels = self.cm.list_channels();
+        let by_channel = |scid| {
+            let named = |c: &&lightning03::ln::channel_state::ChannelDetails| {
+                [
+                    c.short_channel_id,
+                    c.outbound_scid_alias,
+                    c.inbound_scid_alias,
+                ]
+                .contains(&Some(scid))
+            };
+            channels.iter().find(named).map(|c| c.counterparty.node_id)
+        };
+        let (shared, todo) = open(&self.hook.secret, &hash, set, by_channel);
         lock(&self.hook.pr836).keep(hash, shared);
-        let refused = match todo {
+        let mut refused = match todo {
             Ok(Todo::Relay(relay)) => {
-                let channels = self.cm.list_channels();
-                if channels
-                    .iter()
-                    .any(|c| c.counterparty.node_id == relay.next)
+                if relay.path.is_some()
+                    || channels
+                        .iter()
+                        .any(|c| c.counterparty.node_id == relay.next)
                 {
                     let fields = set_fields(hash, set).with("next", relay.next.to_string());
-                    lock(&self.relays).insert(hash, relay);
+                    lock(&self.relays).insert(hash, *relay);
                     self.hook
                         .events
                         .push("payment-held", None, (), fields.done());
@@ -451,7 +593,10 @@ impl Node {
                 refusal(None, failure::PERM | 27, &[], message)
             }
             Ok(Todo::Receive(secret)) => {
-                let invoice = lock(&self.hook.payee).invoice(&hash);
+                let invoice = {
+                    let payee = lock(&self.hook.payee);
+                    payee.invoice(&hash).or_else(|| payee.paths.of(&hash))
+                };
                 match settles(invoice.as_ref(), secret, set, self.hook.height()) {
                     Ok(Some(preimage)) => {
                         let preimage = PaymentPreimage(preimage);
@@ -469,6 +614,12 @@ impl Node {
             }
             Err(refusal) => refusal,
         };
+        if set.path_key.is_some() {
+            // Pull request 836, receiver: inside a blinded path there is one answer to everything.
+            let onion = set.trampoline.as_deref().unwrap_or_default();
+            refused.failure =
+                trampoline::answer_failure(Place::Inside, false, &refused.failure, onion);
+        }
         lock(&self.hook.payee).failed(&hash);
         lock(&self.hook.book).fail_with(&hash, &refused.failure);
         let code = refused
@@ -487,7 +638,7 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::payee::{Arrived, Decision, Payee};
     use crate::shot::read_failure;
@@ -514,6 +665,7 @@ mod tests {
             height: 500,
             fee_msat: FEE_MSAT,
             step: DELTA,
+            parts: &[],
         };
         through.plan([6; 32], &secret(3), lie).unwrap()
     }
@@ -530,37 +682,46 @@ mod tests {
                 height: 500,
                 fee_msat,
                 step,
+                parts: &[],
             };
             let (plan, _) = through.plan([6; 32], &secret(3), None).unwrap();
-            let refused = open(&secret(8), &HASH, &held(&plan, 8)).1.unwrap_err();
+            let refused = open(&secret(8), &HASH, &held(&plan, 8), |_| None)
+                .1
+                .unwrap_err();
             let expected = [0x20, 26, 0, 0, 3, 232, 0, 0, 0, 0, 0, 40];
             assert_eq!(refused.failure, expected);
         }
     }
 
     /// The set that a node holds when a payment has come.
-    fn held(plan: &Plan, node: u8) -> Set {
-        let shot = plan.shots(&[], || secret(5)).remove(0);
-        let expiry = 500 + shot.first_delta();
-        let packed = shot.pack(expiry).unwrap();
-        let context = Context {
-            associated_data: &HASH,
-            size: Some(onion::PAYMENT_SIZE),
-            path_key: None,
-        };
-        let peeled = onion::peel(&Rules::all(), &secret(node), &packed.packet, context).unwrap();
+    pub(crate) fn held(plan: &Plan, node: u8) -> Set {
         let mut payee = Payee::default();
         payee.pr836 = true;
-        let decision = payee.arrive(&Arrived {
-            hash: HASH,
-            amount_msat: shot.htlc_msat,
-            cltv_expiry: expiry,
-            payload: &peeled.payload,
-            shared_secret: crate::payee::tests::fresh(),
-            height: 500,
-            now: 1_000,
-        });
-        assert!(matches!(decision, Decision::Take { .. }), "{decision:?}");
+        for shot in plan.shots(&[], || secret(5)) {
+            let expiry = 500 + shot.first_delta();
+            let packed = shot.pack(expiry).unwrap();
+            let context = Context {
+                associated_data: &HASH,
+                size: Some(onion::PAYMENT_SIZE),
+                path_key: None,
+            };
+            let peeled =
+                onion::peel(&Rules::all(), &secret(node), &packed.packet, context).unwrap();
+            let htlc = Arrived {
+                hash: HASH,
+                amount_msat: shot.htlc_msat,
+                cltv_expiry: expiry,
+                payload: &peeled.payload,
+                shared_secret: crate::payee::tests::fresh(),
+                height: 500,
+                now: 1_000,
+            };
+            let judged =
+                crate::blind::judge(&mut payee, &secret(node), &htlc, None, true, &[0; 32]);
+            assert_eq!(judged, crate::blind::Judged::Plain);
+            let decision = payee.arrive(&htlc);
+            assert!(matches!(decision, Decision::Take { .. }), "{decision:?}");
+        }
         payee.set(&HASH).unwrap().clone()
     }
 
@@ -568,7 +729,9 @@ mod tests {
     fn judged(lie: Option<&str>) -> Result<(), Option<&'static str>> {
         let code = |r: Refusal| r.rule;
         let (plan, _) = sent(lie);
-        let todo = open(&secret(8), &HASH, &held(&plan, 8)).1.map_err(code)?;
+        let todo = open(&secret(8), &HASH, &held(&plan, 8), |_| None)
+            .1
+            .map_err(code)?;
         let Todo::Relay(relay) = todo else {
             panic!("{todo:?}");
         };
@@ -576,7 +739,7 @@ mod tests {
         let mut onward = relay.plan(500, [7; 32]);
         translate(&mut onward);
         let set = held(&onward, 9);
-        let todo = open(&secret(9), &HASH, &set).1.map_err(code)?;
+        let todo = open(&secret(9), &HASH, &set, |_| None).1.map_err(code)?;
         let Todo::Receive(secret) = todo else {
             panic!("{todo:?}");
         };
@@ -602,10 +765,52 @@ mod tests {
     fn each_lie_is_noticed_by_the_statement_that_the_list_names() {
         let mut all = misbehaviours::all().unwrap();
         all.retain(|m| m.name.starts_with("trampoline-"));
+        all.retain(|m| m.operations.iter().any(|o| o == "invoice.pay"));
+        all.retain(|m| m.name != "trampoline-final-total");
         assert!(!all.is_empty());
         for m in all {
             let rule = judged(Some(&m.name)).unwrap_err();
             assert_eq!(rule, m.reader.as_deref(), "{}", m.name);
+        }
+    }
+
+    /// A payment of two parts to 9, which is the recipient itself.
+    fn in_parts(parts: &[u64], lie: Option<&str>) -> Result<Plan, OpError> {
+        let through = Through {
+            nodes: &[id(9)],
+            hash: HASH,
+            secret: SECRET,
+            amount_msat: 90_000,
+            delta: 60,
+            height: 500,
+            fee_msat: FEE_MSAT,
+            step: DELTA,
+            parts,
+        };
+        through.plan([6; 32], &secret(3), lie).map(|(plan, _)| plan)
+    }
+
+    #[test]
+    fn parts_are_held_against_the_total() {
+        let opened = |lie| {
+            let plan = in_parts(&[50_000, 40_000], lie).unwrap();
+            open(&secret(9), &HASH, &held(&plan, 9), |_| None).1
+        };
+        assert_eq!(opened(None), Ok(Todo::Receive(Some(SECRET))));
+        let name = "trampoline-final-total";
+        let refused = opened(Some(name)).unwrap_err();
+        let reader = misbehaviours::find(name).unwrap().reader;
+        assert_eq!(refused.rule, reader.as_deref());
+    }
+
+    #[test]
+    fn a_lie_that_cannot_be_told_is_refused() {
+        for (parts, lie) in [
+            (&[][..], "trampoline-final-total"),
+            (&[], "trampoline-no-node"),
+            (&[80_000], "trampoline-hmac"),
+        ] {
+            assert!(in_parts(parts, Some(lie)).is_err(), "{lie}");
         }
     }
 
@@ -614,7 +819,9 @@ mod tests {
         let (plan, inner) = sent(None);
         let shot = plan.shots(&[], || secret(5)).remove(0);
         let outer = shot.pack(600).unwrap().secrets;
-        let shared = open(&secret(8), &HASH, &held(&plan, 8)).0.unwrap();
+        let shared = open(&secret(8), &HASH, &held(&plan, 8), |_| None)
+            .0
+            .unwrap();
         assert_eq!(shared, inner[0]);
         let message = (failure::PERM | 27).to_be_bytes();
         let packet = failure(Some(shared), &outer[0], &message).unwrap();

@@ -4,6 +4,7 @@
 //! The dialect is the one in use, `trampoline/acinq-legacy`. The two payments have nothing in common but
 //! their hash, so LDK does not link them: the second one's preimage settles the first.
 
+use crate::blind::Path;
 use crate::misbehave::Plan;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
 use lnconform_drafts::onion::{self, Context};
@@ -58,6 +59,12 @@ pub struct Relay {
     pub payment_data: Option<([u8; 32], u64)>,
     /// The onion for the next trampoline.
     pub onion: Option<Vec<u8>>,
+    /// The path key for it, where both lie inside a blinded path: pull request 836.
+    pub path_key: Option<[u8; 33]>,
+    /// The path of a recipient that is no trampoline: pull request 836.
+    pub path: Option<Path>,
+    /// What the payer is told if the next one does not take it: inside a blinded path that says nothing.
+    pub masked: Option<Vec<u8>>,
     /// Of its invoice.
     pub metadata: Option<Vec<u8>>,
     /// The second payment that is under way.
@@ -118,6 +125,9 @@ impl Relay {
             // BOLT 11 with a recipient that is no trampoline: its secret is in the last payload.
             payment_data: payload.payment_data,
             onion: peeled.next.filter(|_| payload.payment_data.is_none()),
+            path_key: None,
+            path: None,
+            masked: None,
             metadata: payload.metadata,
             payment: None,
             attempts: 0,
@@ -135,6 +145,9 @@ impl Relay {
         if let Some(metadata) = &self.metadata {
             plan.records
                 .push(Record::new(kind::METADATA, metadata.clone()));
+        }
+        if let Some(path_key) = self.path_key {
+            plan.records.push(Record::new(kind::PATH_KEY, path_key));
         }
         if let Some(onion) = &self.onion {
             plan.records

@@ -1,6 +1,7 @@
 //! The book over a restart: what is under way, and what may have to be said again.
 
 use super::{Answer, Book, Htlc, Incoming, Payment, Sent};
+use crate::node::hexed::Hexed;
 use crate::shot::Packed;
 use lightning03::ln::types::ChannelId;
 use serde::{Deserialize, Serialize};
@@ -15,12 +16,13 @@ const ANSWERED: u64 = 64;
 #[serde(default)]
 pub struct State {
     sent: Vec<SentState>,
-    incoming: Vec<([u8; 32], u64, Incoming)>,
+    incoming: Vec<(Hexed<[u8; 32]>, u64, Incoming)>,
     payments: Vec<PaymentState>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct SentState {
+    #[serde(with = "crate::node::hexed")]
     channel: [u8; 32],
     id: u64,
     packed: Packed,
@@ -31,6 +33,7 @@ struct SentState {
 #[derive(Debug, Serialize, Deserialize)]
 struct PaymentState {
     payment: String,
+    #[serde(with = "crate::node::hexed")]
     hash: [u8; 32],
     fee_msat: u64,
     answers: Vec<Option<Answer>>,
@@ -67,7 +70,7 @@ impl Book {
                 })
                 .collect(),
             incoming: incoming
-                .map(|(htlc, incoming)| (htlc.0.0, htlc.1, incoming.clone()))
+                .map(|(htlc, incoming)| (Hexed(htlc.0.0), htlc.1, incoming.clone()))
                 .collect(),
             payments: payments
                 .map(|(name, payment)| PaymentState {
@@ -97,7 +100,7 @@ impl Book {
             if !incoming.answered {
                 unanswered.push(incoming.hash);
             }
-            self.incoming.insert((ChannelId(channel), id), incoming);
+            self.incoming.insert((ChannelId(channel.0), id), incoming);
         }
         for payment in state.payments {
             let record = Payment {
