@@ -27,12 +27,15 @@
 //!   answers `paths`; `blinded_path.pay` (`path`, `payment_hash`, `amount_msat`, `misbehave`) pays along one
 //!   ([`blind`]).
 //!
+//! - `fulfillment.next` (`misbehave`): the next HTLC that the node settles, as payee or on the way, goes wrong
+//!   in that way; and events are also `fulfillment` ([`fulfillment`]);
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`messages::async_wire`] and
 //!   [`messages::static_invoice`]. Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`],
 //!   and BOLT 12 on them, with its operations and events, of [`messages::offers`].
 //!
 //! `options` of `node.start`: `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
-//! dialect as trampoline and as recipient, [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
+//! dialect as trampoline and as recipient, [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it),
+//! `attribution` (bool: fulfillment payloads, with `option_attribution_data`, [`fulfillment`]) and `watch`
 //! (bool; it changes nothing, for the probe always tells of onion messages and held HTLCs). With `forwards`
 //! it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
@@ -43,6 +46,7 @@
 //! `payment-held`.
 
 mod blind;
+mod fulfillment;
 mod messages;
 mod misbehave;
 mod node;
@@ -70,7 +74,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 39] = [
+pub const OPERATIONS: [&str; 40] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -89,6 +93,7 @@ pub const OPERATIONS: [&str; 39] = [
     "keysend.send",
     "amp.send",
     "receipt.send",
+    "fulfillment.next",
     "offer.create",
     "offer.request",
     "offer.pay",
@@ -113,7 +118,7 @@ pub const OPERATIONS: [&str; 39] = [
 ];
 
 /// Options of `node.start`.
-const OPTIONS: [&str; 4] = ["announce", "forwards", "trampoline", "watch"];
+const OPTIONS: [&str; 5] = ["announce", "attribution", "forwards", "trampoline", "watch"];
 
 /// Serves the probe on this process's standard input and output.
 ///
@@ -294,6 +299,7 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
             .unwrap_or(listen.is_some()),
         forwards: options.maybe("forwards", Params::bool)?.unwrap_or(false),
         pr836,
+        attribution: options.maybe("attribution", Params::bool)?.unwrap_or(false),
     })
 }
 

@@ -54,6 +54,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "keysend.send" => keysend(params, node),
         "amp.send" => amp(params, node),
         "receipt.send" => crate::proofs::send(params, node),
+        crate::fulfillment::NEXT => crate::fulfillment::next(params, node),
         "offer.create" | "offer.request" | "offer.pay" => {
             crate::messages::offers::call(op, params, node)
         }
