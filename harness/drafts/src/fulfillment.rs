@@ -192,9 +192,12 @@ pub fn attribute(
 }
 
 /// Reads the attribution data of a settlement; see [`failure::attributed`]. `payload` as the payer got it.
+/// So many hops are `open`: those behind them are in a blinded path, with a path key in their message, and
+/// say nothing (BOLT 2, removing an HTLC).
 pub fn attributed(
     rules: &Rules,
     shared_secrets: &[[u8; 32]],
+    open: usize,
     payload: Option<&[u8]>,
     data: &Attribution,
 ) -> Attributed {
@@ -202,7 +205,8 @@ pub fn attributed(
     // The final node's HMACs are over the times alone.
     covered.pop();
     let at = |hop: usize| covered.get(hop).cloned().unwrap_or_default();
-    failure::attributed_over(rules, shared_secrets, at, data, None)
+    let open = &shared_secrets[..open.min(shared_secrets.len())];
+    failure::attributed_over(rules, open, at, data, None)
 }
 
 /// The receipt among the records of a payload that came with the settlement of `payment_hash`.
@@ -268,7 +272,7 @@ mod tests {
             assert_eq!(payload.len(), 256 + 16);
             let secrets = &SECRETS[..hops];
             assert_eq!(open(&Rules::all(), secrets, &payload).unwrap(), records);
-            let read = attributed(&Rules::all(), secrets, Some(&payload), &data);
+            let read = attributed(&Rules::all(), secrets, hops, Some(&payload), &data);
             assert_eq!(read.blame, None);
             let mut times: Vec<u32> = (0..hops - 1).map(|hop| 10 + hop as u32).collect();
             times.push(1);
@@ -288,7 +292,7 @@ mod tests {
             Some(&data),
             2,
         );
-        let read = attributed(&rules, &SECRETS[..2], None, &data);
+        let read = attributed(&rules, &SECRETS[..2], 2, None, &data);
         assert_eq!((read.hold_times, read.blame), (vec![2, 1], None));
         let same = failure::attributed(&rules, &SECRETS[..2], &[], &data, None);
         assert_eq!(same.hold_times, [2, 1]);
@@ -298,11 +302,11 @@ mod tests {
     fn who_alters_the_payload_behind_its_hmacs_is_found() {
         let (mut payload, data) = returned(4, &[]);
         payload[0] ^= 1;
-        let read = attributed(&Rules::all(), &SECRETS, Some(&payload), &data);
+        let read = attributed(&Rules::all(), &SECRETS, 4, Some(&payload), &data);
         assert_eq!(read.blame, Some(0));
         assert_eq!(refused(&payload), rules::FULFILLMENT_TAG);
         // It is left out.
-        let read = attributed(&Rules::all(), &SECRETS, None, &data);
+        let read = attributed(&Rules::all(), &SECRETS, 4, None, &data);
         assert_eq!(read.blame, Some(0));
 
         // The node before the final one alters it and says so with its HMACs, and so does everybody after.
@@ -322,7 +326,7 @@ mod tests {
             payload = pass(&rules, secret, &payload).unwrap();
         }
         assert_eq!(refused(&payload), rules::FULFILLMENT_TAG);
-        let read = attributed(&rules, &SECRETS, Some(&payload), &data);
+        let read = attributed(&rules, &SECRETS, 4, Some(&payload), &data);
         assert_eq!(read.blame, None);
     }
 
@@ -370,9 +374,30 @@ mod tests {
     }
 
     #[test]
+    fn hops_in_a_blinded_path_hide_the_payload_and_say_nothing() {
+        let rules = Rules::all();
+        let stream = stream(&rules, &[]).unwrap();
+        let mut payload = seal(&rules, &SECRETS[3], &stream);
+        for secret in SECRETS[2..3].iter().rev() {
+            payload = pass(&rules, secret, &payload).unwrap();
+        }
+        // The second one is the introduction node.
+        let place = Place::Intermediate(Some(&payload));
+        let data = attribute(&rules, &SECRETS[1], place, None, 5);
+        payload = pass(&rules, &SECRETS[1], &payload).unwrap();
+        let place = Place::Intermediate(Some(&payload));
+        let data = attribute(&rules, &SECRETS[0], place, Some(&data), 6);
+        payload = pass(&rules, &SECRETS[0], &payload).unwrap();
+        let read = |open| attributed(&rules, &SECRETS, open, Some(&payload), &data);
+        assert_eq!((read(2).hold_times, read(2).blame), (vec![6, 5], None));
+        assert_eq!(read(4).blame, Some(2));
+        assert_eq!(open(&rules, &SECRETS, &payload), Ok(Vec::new()));
+    }
+
+    #[test]
     fn no_secrets_read_nothing() {
         assert!(open(&Rules::all(), &[], &[1; 300]).is_err());
-        let read = attributed(&Rules::all(), &[], Some(&[1; 300]), &[0; ATTRIBUTION]);
+        let read = attributed(&Rules::all(), &[], 1, Some(&[1; 300]), &[0; ATTRIBUTION]);
         assert_eq!(read, Attributed::default());
     }
 
@@ -430,7 +455,7 @@ mod tests {
             let (payload, data) = returned(hops, &records);
             prop_assert_eq!((payload.len() - 16) % BLOCK, 0);
             prop_assert_eq!(open(&Rules::all(), &SECRETS[..hops], &payload).unwrap(), records);
-            let read = attributed(&Rules::all(), &SECRETS[..hops], Some(&payload), &data);
+            let read = attributed(&Rules::all(), &SECRETS[..hops], hops, Some(&payload), &data);
             prop_assert_eq!(read.blame, None);
         }
 
@@ -443,7 +468,7 @@ mod tests {
                 open(&Rules::all(), &SECRETS[..hops], &payload).unwrap_err().rule,
                 rules::FULFILLMENT_TAG
             );
-            let read = attributed(&Rules::all(), &SECRETS[..hops], Some(&payload), &data);
+            let read = attributed(&Rules::all(), &SECRETS[..hops], hops, Some(&payload), &data);
             prop_assert_eq!(read.blame, Some(0));
         }
 

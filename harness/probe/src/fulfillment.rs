@@ -195,7 +195,8 @@ impl Fulfillments {
         state.out.insert(htlc, goes);
     }
 
-    /// A peer has settled an HTLC: `secrets` are those of the route where the payment was this node's.
+    /// A peer has settled an HTLC: `route` has the secrets of its hops where the payment was this node's, and
+    /// how many of them are in no blinded path, or begin one.
     ///
     /// # Errors
     /// The rule by which the channel has to be failed.
@@ -203,7 +204,7 @@ impl Fulfillments {
         &self,
         htlc: &Htlc,
         hash: [u8; 32],
-        secrets: Option<&[[u8; 32]]>,
+        route: Option<(Vec<[u8; 32]>, usize)>,
     ) -> Result<(), Violation> {
         if !self.is_on() {
             return Ok(());
@@ -212,9 +213,9 @@ impl Fulfillments {
         let mut came = state.came.remove(htlc).unwrap_or_default();
         let payload = came.payload.as_deref().unwrap_or_default();
         let short = fulfillment::check_length(&Rules::all(), payload);
-        match secrets {
-            Some(secrets) => {
-                let read = read(hash, secrets, &came);
+        match route {
+            Some((secrets, open)) => {
+                let read = read(hash, &secrets, open, &came);
                 state.read.push(read);
             }
             None => {
@@ -343,14 +344,14 @@ fn garble(payload: &mut Option<Vec<u8>>) {
     }
 }
 
-fn read(hash: [u8; 32], secrets: &[[u8; 32]], came: &Came) -> Read {
+fn read(hash: [u8; 32], secrets: &[[u8; 32]], open: usize, came: &Came) -> Read {
     let rules = Rules::all();
     let payload = came.payload.as_deref();
     let data = came.data.as_ref();
     Read {
         hash,
         records: payload.map(|payload| fulfillment::open(&rules, secrets, payload)),
-        attributed: data.map(|data| fulfillment::attributed(&rules, secrets, payload, data)),
+        attributed: data.map(|data| fulfillment::attributed(&rules, secrets, open, payload, data)),
     }
 }
 
@@ -530,7 +531,10 @@ mod tests {
         let received = hop.settled(&far, hash, None);
         hop.settles(near, hash, None);
         payer.came(&hop.goes(&message(near)).unwrap());
-        assert_eq!(payer.settled(&near, hash, Some(&SECRETS)), Ok(()));
+        assert_eq!(
+            payer.settled(&near, hash, Some((SECRETS.to_vec(), 2))),
+            Ok(())
+        );
         let mut read = lock(&payer.state).read.pop().unwrap();
         if let Err(violation) = received {
             assert_eq!(read.records, None);
@@ -630,7 +634,10 @@ mod tests {
         assert_eq!(hop.settled(&htlc(9), [8; 32], None), Ok(()));
         hop.settles(htlc(8), [8; 32], None);
         payer.came(&hop.goes(&message(htlc(8))).unwrap());
-        assert_eq!(payer.settled(&htlc(8), [8; 32], Some(&SECRETS)), Ok(()));
+        assert_eq!(
+            payer.settled(&htlc(8), [8; 32], Some((SECRETS.to_vec(), 2))),
+            Ok(())
+        );
         let read = lock(&payer.state).read.pop().unwrap();
         assert_eq!(read.records, None);
         let attributed = read.attributed.unwrap();

@@ -76,7 +76,9 @@ pub(crate) fn attribution_decode(rules: &Rules, params: &Value) -> Outcome {
     let payload = p.maybe("payload", Params::hex)?;
     p.need("attribution_data")?;
     let data = attribution(rules, p)?.unwrap_or([0; ATTRIBUTION]);
-    let read = fulfillment::attributed(rules, &secrets, payload.as_deref(), &data);
+    let open = p.maybe("open_hops", Params::u32)?;
+    let open = open.map_or(secrets.len(), |open| open as usize);
+    let read = fulfillment::attributed(rules, &secrets, open, payload.as_deref(), &data);
     Ok(ResultObject::new()
         .with("hold_times", read.hold_times)
         .maybe("blame", read.blame)

@@ -688,11 +688,13 @@ impl ChannelMessageHandler for Hook {
             "channel_id": hex(channel.0), "htlc_id": id, "preimage": hex(preimage),
         });
         self.note(Direction::In, peer, "update_fulfill_htlc", fields);
-        let secrets = lock(&self.book).secrets(&(channel, id));
+        let htlc = (channel, id);
+        let route = {
+            let book = lock(&self.book);
+            book.secrets(&htlc).map(|all| (all, book.open_hops(&htlc)))
+        };
         let hash = keys::sha256(&[&preimage]);
-        let payload = self
-            .fulfillments
-            .settled(&(channel, id), hash, secrets.as_deref());
+        let payload = self.fulfillments.settled(&htlc, hash, route);
         self.cm.handle_update_fulfill_htlc(peer, msg);
         if let Err(violation) = payload {
             let why = violation.to_string();
