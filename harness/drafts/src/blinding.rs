@@ -190,7 +190,7 @@ pub fn rho(shared_secret: &[u8; 32]) -> [u8; 32] {
 }
 
 /// ChaCha20-Poly1305 with an all-zero nonce and no associated data: ciphertext, then the tag.
-fn encrypt(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
+pub(crate) fn encrypt(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     // It fails above 256 GiB only, and no caller holds that much.
     ChaCha20Poly1305::new(&(*key).into())
         .encrypt(&Nonce::default(), plain)
@@ -202,7 +202,7 @@ pub fn seal(rho: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     encrypt(rho, plain)
 }
 
-fn decrypt(key: &[u8; 32], cipher: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decrypt(key: &[u8; 32], cipher: &[u8]) -> Option<Vec<u8>> {
     ChaCha20Poly1305::new(&(*key).into())
         .decrypt(&Nonce::default(), cipher)
         .ok()
@@ -308,7 +308,7 @@ pub(crate) fn unblind_under(
 }
 
 /// What a reader sees that forgets the tag.
-fn unauthenticated(key: &[u8; 32], cipher: &[u8]) -> Vec<u8> {
+pub(crate) fn unauthenticated(key: &[u8; 32], cipher: &[u8]) -> Vec<u8> {
     let mut plain = cipher[..cipher.len().saturating_sub(16)].to_vec();
     let mut stream = ChaCha20::new(&(*key).into(), &Default::default());
     // Block 0 makes the key of the tag.

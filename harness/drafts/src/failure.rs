@@ -436,15 +436,31 @@ pub fn attributed(
     end: Option<usize>,
 ) -> Attributed {
     let mut packet = packet.to_vec();
+    let mut peeled = Vec::with_capacity(shared_secrets.len());
+    for shared_secret in shared_secrets.iter().take(ATTRIBUTED_HOPS) {
+        apply_stream(&ammag(shared_secret), &mut packet);
+        peeled.push(packet.clone());
+    }
+    let covered = |hop: usize| peeled.get(hop).cloned().unwrap_or_default();
+    attributed_over(rules, shared_secrets, covered, data, end)
+}
+
+/// As [`attributed`]; `covered` says what the HMACs of each hop cover beside times and HMACs.
+pub(crate) fn attributed_over(
+    rules: &Rules,
+    shared_secrets: &[[u8; 32]],
+    covered: impl Fn(usize) -> Vec<u8>,
+    data: &Attribution,
+    end: Option<usize>,
+) -> Attributed {
     let mut data = *data;
     let mut found = Attributed::default();
     let count = shared_secrets.len().min(ATTRIBUTED_HOPS);
     for (hop, shared_secret) in shared_secrets.iter().enumerate().take(count) {
-        apply_stream(&ammag(shared_secret), &mut packet);
         apply_stream(&ammagext(shared_secret), &mut data);
         let hops = count - 1 - hop;
         let at = place(0, hops);
-        let right = short_hmac(&um(shared_secret), &packet, &data, hops);
+        let right = short_hmac(&um(shared_secret), &covered(hop), &data, hops);
         let same = fixed_time_eq(&right, &data[at..at + SHORT_HMAC]);
         // Not an error to the payer: it knows now whom to blame.
         if rules

@@ -16,6 +16,7 @@ pub mod dns;
 pub mod evidence;
 pub mod failure;
 pub mod features;
+pub mod fulfillment;
 pub mod keys;
 pub mod keysend_proof;
 pub mod mpp;

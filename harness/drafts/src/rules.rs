@@ -1059,6 +1059,14 @@ table! {
     DNS_PROOF_ALGORITHMS = "blip-0032/proof/recipient/algorithms", Bounded;
     /// bLIP 32, recipient of a proof: every signature holds now.
     DNS_PROOF_TIMES = "blip-0032/proof/recipient/times", Contextual, Bounded;
+    /// Fulfillment payloads (pull request 1349), receiver: 32768 bytes at most.
+    FULFILLMENT_LENGTH = "fulfillment/receiver/length", Bounded;
+    /// Fulfillment payloads (pull request 1344), origin: the tag is the final node's.
+    FULFILLMENT_TAG = "fulfillment/origin/tag";
+    /// Fulfillment receipt, payer: a payment without one is not proven.
+    FULFILLMENT_MISSING = "fulfillment/payer/missing";
+    /// Fulfillment receipt, payer: the receipt is that of the payment that was settled.
+    FULFILLMENT_SAME_PAYMENT = "fulfillment/payer/same-payment", Contextual;
 }
 
 /// A value that a text fixes, such as a hash or an order, and the ways in which a mutant of the
@@ -1192,6 +1200,23 @@ values! {
     DNS_REPLY = "blip-0032/query/recipient/reply": "without-reply-path";
     /// bLIP 32, sender of a proof: it is for the name that was asked for.
     DNS_PROOF_NAME = "blip-0032/proof/sender/domain-name": "without-its-dot";
+
+    /// Fulfillment payloads (pull request 1344), final node: the stream has a multiple of 256 bytes.
+    FULFILLMENT_PADDING = "fulfillment/final/padding": "not-padded";
+    /// Fulfillment payloads (pull request 1344), final node: what it encrypts with.
+    FULFILLMENT_ENCRYPTION = "fulfillment/final/encryption": "key-of-failures";
+    /// Fulfillment payloads (pull request 1344), final node: it does not hide the payload.
+    FULFILLMENT_NO_AMMAG = "fulfillment/final/no-ammag": "hidden-at-once";
+    /// Fulfillment payloads (pull request 1344), final node: its HMACs leave the payload out.
+    FULFILLMENT_FINAL_ATTRIBUTION = "fulfillment/final/attribution": "covered";
+    /// Fulfillment payloads (pull request 1344), node on the way: it hides the payload.
+    FULFILLMENT_OBFUSCATE = "fulfillment/hop/obfuscate":
+        "passed-as-it-came", "stream-of-attribution";
+    /// Fulfillment payloads (pull request 1344), node on the way: its HMACs are over what came.
+    FULFILLMENT_HOP_ATTRIBUTION = "fulfillment/hop/attribution":
+        "not-covered", "covered-as-passed-on";
+    /// Fulfillment payloads (pull request 1344), origin: padding is nothing.
+    FULFILLMENT_IGNORE_PADDING = "fulfillment/origin/padding": "shown";
 }
 
 /// The entry of a rule; `None` when the reference has no rule of that id.

@@ -32,13 +32,17 @@
 //!   answers `paths`; `blinded_path.pay` (`path`, `payment_hash`, `amount_msat`, `misbehave`) pays along one
 //!   ([`blind`]), with `trampolines` by trampolines ([`trampoline::blinded`]).
 //!
+//! - `fulfillment.next` (`misbehave`): the next HTLC that the node settles, as payee or on the way, goes wrong
+//!   in that way; and events are also `fulfillment` ([`fulfillment`]);
 //! - `async.path`, `async.send`, `async.offer`, and `hold` of `keysend.send`: see [`messages::async_wire`] and
 //!   [`messages::static_invoice`]; the static invoice server and its client, [`messages::invoice_server`].
 //!   Operations `raw.*` need no channel: see [`raw`]. Onion messages are of [`messages`], and BOLT 12 on
 //!   them, with its operations and events, of [`messages::offers`]; bLIP 32 is of [`messages::dns`].
 //!
-//! `options` of `node.start`: `amp` (bool; without it AMP is taken for invoices alone), `announce` (bool), `forwards` (bool), `trampoline` (`pr-836`: it speaks that
-//! dialect as trampoline and as recipient, [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
+//! `options` of `node.start`: `amp` (bool; without it AMP is taken for invoices alone), `announce` (bool),
+//! `attribution` (bool: fulfillment payloads, with `option_attribution_data`, [`fulfillment`]), `forwards`
+//! (bool), `trampoline` (`pr-836`: it speaks that dialect as trampoline and as recipient,
+//! [`trampoline::pr836`]; `invoice.pay` with `trampolines` pays in it) and `watch`
 //! (bool; it changes nothing, for the probe always tells of onion messages and held HTLCs). With `forwards`
 //! it is a trampoline
 //! of `trampoline/acinq-legacy` that holds a payment (`payment-held`, `next`) until it has a usable channel
@@ -51,6 +55,7 @@
 mod amp;
 mod blind;
 mod failures;
+mod fulfillment;
 mod messages;
 mod misbehave;
 mod node;
@@ -79,7 +84,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Operations that the probe answers.
-pub const OPERATIONS: [&str; 52] = [
+pub const OPERATIONS: [&str; 53] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -98,6 +103,7 @@ pub const OPERATIONS: [&str; 52] = [
     "keysend.send",
     "amp.send",
     "receipt.send",
+    "fulfillment.next",
     "offer.create",
     "offer.request",
     "offer.pay",
@@ -135,7 +141,14 @@ pub const OPERATIONS: [&str; 52] = [
 ];
 
 /// Options of `node.start`.
-const OPTIONS: [&str; 5] = ["amp", "announce", "forwards", "trampoline", "watch"];
+const OPTIONS: [&str; 6] = [
+    "amp",
+    "announce",
+    "attribution",
+    "forwards",
+    "trampoline",
+    "watch",
+];
 
 /// Serves the probe on this process's standard input and output.
 ///
@@ -320,6 +333,7 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
         forwards: options.maybe("forwards", Params::bool)?.unwrap_or(false),
         pr836,
         amp: options.maybe("amp", Params::bool)?.unwrap_or(true),
+        attribution: options.maybe("attribution", Params::bool)?.unwrap_or(false),
     })
 }
 

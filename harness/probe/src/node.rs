@@ -8,6 +8,7 @@ pub(crate) mod hexed;
 pub(crate) mod hook;
 pub(crate) mod net;
 pub(crate) mod state;
+pub(crate) mod tap;
 pub(crate) mod transcript;
 
 use crate::messages::Messages;
@@ -20,6 +21,7 @@ use crate::node::env::{Env, NoRoutes, lock};
 use crate::node::hook::{Hook, now};
 use crate::node::net::Descriptor;
 use crate::node::state::Store;
+use crate::node::tap::Secrets;
 use crate::node::transcript::Transcript;
 use crate::payee::Held;
 use crate::proofs::Proofs;
@@ -149,6 +151,8 @@ pub struct Config {
     pub pr836: bool,
     /// Takes AMP payments without an invoice.
     pub amp: bool,
+    /// Makes, passes on and reads fulfillment payloads.
+    pub attribution: bool,
 }
 
 /// The chain that LDK has been shown: heights and hashes, the last FORK of them.
@@ -306,10 +310,15 @@ impl Node {
             custom_message_handler: IgnoringMessageHandler {},
             send_only_message_handler: IgnoringMessageHandler {},
         };
+        let random = hook.draw();
+        if config.attribution {
+            let node = secret;
+            hook.fulfillments.start(Secrets { node, random });
+        }
         let peers = Arc::new(Peers::new(
             handlers,
             u32::try_from(now()).unwrap_or(u32::MAX),
-            &hook.draw(),
+            &random,
             env,
             keys_manager,
         ));
@@ -446,6 +455,7 @@ impl Node {
             Ok(())
         };
         self.cm.process_pending_events(&handle);
+        self.tell_fulfillments();
         self.monitor.process_pending_events(&handle);
         if self.cm.needs_pending_htlc_processing() {
             self.cm.process_pending_htlc_forwards();
@@ -557,6 +567,7 @@ impl Node {
         let held = lock(&self.hook.payee).held(hash);
         match held {
             Held::Settle(preimages) => {
+                self.receipt_ahead(hash);
                 for preimage in preimages {
                     self.cm
                         .claim_funds_with_known_custom_tlvs(PaymentPreimage(preimage));

@@ -59,6 +59,7 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
         "amp.send" => crate::amp::send(params, node),
         "receipt.send" => crate::proofs::send(params, node),
         "probe.clock" => clock(params, node),
+        crate::fulfillment::NEXT => crate::fulfillment::next(params, node),
         _ if crate::proofs::pool::OPERATIONS.contains(&op) => {
             crate::proofs::pool::call(op, params, node)
         }

@@ -71,6 +71,8 @@ pub struct Proofs {
     hashes: Vec<[u8; 32]>,
     commitments: Vec<[u8; 32]>,
     made: HashMap<[u8; 32], Made>,
+    /// Decided before the settlement, and not told yet.
+    ahead: HashMap<[u8; 32], Result<(), Violation>>,
     /// Those of AMP sets.
     pub seals: Seals,
     /// Tunnels beside AMP sets.
@@ -98,6 +100,7 @@ impl Proofs {
             hashes: Vec::new(),
             commitments: Vec::new(),
             made: HashMap::new(),
+            ahead: HashMap::new(),
             seals: Seals::default(),
             tunnels: Tunnels::default(),
         }
@@ -126,6 +129,13 @@ impl Proofs {
         };
         self.made.insert(plan.hash(), made);
         Ok(())
+    }
+
+    /// Whether a payment was made with a request that asks for a receipt.
+    pub fn wants(&self, hash: &[u8; 32]) -> bool {
+        let made = self.made.get(hash);
+        let request = made.map(|made| Request::decode(&self.rules, &made.request));
+        matches!(request, Some(Ok(request)) if request.receipt_wanted())
     }
 
     /// Judges a receipt that has come; answers its tier.
@@ -169,6 +179,9 @@ impl Proofs {
         set: &Set,
         now: u64,
     ) -> Option<Result<(), Violation>> {
+        if let Some(decided) = self.ahead.remove(&hash) {
+            return Some(decided);
+        }
         let request = value(&set.records, REQUEST_TYPE)?;
         let decided = match set.preimage.filter(|_| set.keysend) {
             Some(preimage) => self.decide(hash, set, request, &preimage, now),
@@ -183,6 +196,17 @@ impl Proofs {
             self.commitments.push(due.commitment);
         }
         Some(self.receipts.decided(hash, decided))
+    }
+
+    /// Decides as [`Proofs::settled`] does, before the settlement, which then finds it decided. Whether a
+    /// receipt is due.
+    pub fn settle_ahead(&mut self, hash: [u8; 32], set: &Set, now: u64) -> bool {
+        let decided = self.settled(hash, set, now);
+        let due = matches!(decided, Some(Ok(())));
+        if let Some(decided) = decided {
+            self.ahead.insert(hash, decided);
+        }
+        due
     }
 
     fn decide(

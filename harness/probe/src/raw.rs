@@ -25,7 +25,7 @@
 
 mod link;
 mod message;
-mod noise;
+pub(crate) mod noise;
 mod reader;
 mod wrong;
 

@@ -128,6 +128,9 @@ pub struct Packed {
     pub payload: Vec<u8>,
     /// The path key that goes into the message.
     pub path_key: Option<PublicKey>,
+    /// Hops that get no path key in their message.
+    #[serde(default)]
+    pub open: usize,
 }
 
 impl Shot {
@@ -183,6 +186,7 @@ impl Shot {
                 payload
             }
         };
+        let first_is_open = self.tail.as_ref().is_none_or(|t| t.message_key.is_none());
         let rules = Rules::all();
         let built = onion::build(&rules, &self.session, &self.hash, &hops, PAYMENT_SIZE)?;
         let mut packet = built.packet;
@@ -201,6 +205,7 @@ impl Shot {
             secrets: built.shared_secrets,
             payload,
             path_key: self.tail.as_ref().and_then(|tail| tail.message_key),
+            open: self.route.len() + usize::from(first_is_open),
         })
     }
 

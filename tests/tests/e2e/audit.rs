@@ -363,6 +363,15 @@ const NOT_ISOLATED: &[(&str, &[&str])] = &[
             "onion/peel/payload-to-the-end",
         ],
     ),
+    (
+        "what another key opens, or no tag holds together, is noise and no stream",
+        &[
+            "fulfillment/decode/hidden-twice",
+            "fulfillment/decode/not-hidden",
+            "fulfillment/decode/other-key",
+            "fulfillment/decode/truncated",
+        ],
+    ),
 ];
 
 #[test]

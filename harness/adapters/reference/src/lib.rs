@@ -11,6 +11,7 @@ mod async_messages;
 mod blinded_path;
 mod bolt12;
 mod dns;
+mod fulfillment;
 mod keysend_proof;
 mod mutant;
 mod onion;

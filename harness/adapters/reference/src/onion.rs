@@ -218,7 +218,7 @@ pub(crate) fn secrets(p: Params<'_>, name: &str) -> Result<Vec<[u8; 32]>, OpErro
 }
 
 /// Attribution data of the right length; another one breaks its rule.
-fn attribution(rules: &Rules, p: Params<'_>) -> Result<Option<Attribution>, OpError> {
+pub(crate) fn attribution(rules: &Rules, p: Params<'_>) -> Result<Option<Attribution>, OpError> {
     let Some(bytes) = p.maybe("attribution_data", Params::hex)? else {
         return Ok(None);
     };

@@ -7,6 +7,7 @@ use crate::async_messages;
 use crate::blinded_path;
 use crate::bolt12;
 use crate::dns;
+use crate::fulfillment;
 use crate::keysend_proof;
 use crate::onion;
 use crate::onion_message;
@@ -146,6 +147,18 @@ pub(crate) const NAMES: &[(&str, Operation)] = &[
     ("onion.failure.decode", onion::failure_decode),
     ("onion.attribution.update", onion::attribution_update),
     ("onion.attribution.decode", onion::attribution_decode),
+    ("fulfillment.create", fulfillment::create),
+    ("fulfillment.pass", fulfillment::pass),
+    ("fulfillment.decode", fulfillment::decode),
+    (
+        "fulfillment.attribution.update",
+        fulfillment::attribution_update,
+    ),
+    (
+        "fulfillment.attribution.decode",
+        fulfillment::attribution_decode,
+    ),
+    ("fulfillment.receipt", fulfillment::receipt),
     ("payload.decode", payload::decode),
     ("payload.refuse", payload::refuse),
     ("payload.encode", payload::encode),

@@ -273,6 +273,11 @@ impl Book {
         self.sent.get(htlc).map(|sent| sent.packed.secrets.clone())
     }
 
+    /// How many hops of an HTLC's route get no path key in their message.
+    pub fn open_hops(&self, htlc: &Htlc) -> usize {
+        self.sent.get(htlc).map_or(0, |sent| sent.packed.open)
+    }
+
     /// The hash of the payment that an HTLC belongs to.
     pub fn hash(&self, htlc: &Htlc) -> Option<[u8; 32]> {
         let payment = &self.sent.get(htlc)?.payment;

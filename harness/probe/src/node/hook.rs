@@ -7,6 +7,7 @@
 
 use crate::amp;
 use crate::blind::{self, Judged};
+use crate::fulfillment::{self as payloads, Fulfillments};
 use crate::messages::static_invoice;
 use crate::node::Cm;
 use crate::node::book::{Answer, Book, Incoming};
@@ -62,6 +63,7 @@ pub struct Hook {
     pub(crate) wire: Mutex<crate::messages::async_wire::State>,
     /// Its onion messages, once there are any.
     pub(crate) onions: OnceLock<Weak<crate::messages::Messages>>,
+    pub(crate) fulfillments: Arc<Fulfillments>,
 }
 
 /// Seconds since 1970.
@@ -121,6 +123,7 @@ impl Hook {
             ahead: AtomicU64::new(0),
             wire: Mutex::default(),
             onions: OnceLock::new(),
+            fulfillments: Arc::default(),
         }
     }
 
@@ -175,6 +178,8 @@ impl Hook {
             Ok(Some(packed)) => packed,
             Ok(None) => {
                 drop(book);
+                let onion = add.onion_routing_packet.encode();
+                self.fulfillments.forwards(htlc, &onion);
                 self.note_add(Direction::Out, peer, add, None);
                 return;
             }
@@ -299,7 +304,10 @@ impl Hook {
                     self.note(Direction::Out, peer, "update_fail_malformed_htlc", fields);
                 }
                 for fulfil in &updates.update_fulfill_htlcs {
-                    lock(&self.book).answer(&(fulfil.channel_id, fulfil.htlc_id));
+                    let htlc = (fulfil.channel_id, fulfil.htlc_id);
+                    let taken = lock(&self.book).answer(&htlc).map(|i| i.shared_secret);
+                    let hash = keys::sha256(&[&fulfil.payment_preimage.0]);
+                    self.fulfillments.settles(htlc, hash, taken);
                     let fields = json!({
                         "channel_id": hex(fulfil.channel_id.0),
                         "htlc_id": fulfil.htlc_id,
@@ -419,7 +427,13 @@ impl Hook {
             // On the way the probe is LDK.
             Judged::Plain | Judged::PassOn => {
                 drop(payee);
-                return self.is_asked_to_hold(add);
+                let change = self.is_asked_to_hold(add);
+                let htlc = (add.channel_id, add.htlc_id);
+                let next = peeled.next.as_deref().unwrap_or_default();
+                let passing = Some((peeled.shared_secret, next));
+                let blinded = add.blinding_point.is_some();
+                self.fulfillments.arrived(htlc, blinded, passing);
+                return change;
             }
         };
         drop(payee);
@@ -457,6 +471,9 @@ impl Hook {
             refused: taken.is_none(),
             answered: false,
         };
+        let htlc = (add.channel_id, add.htlc_id);
+        let blinded = add.blinding_point.is_some();
+        self.fulfillments.arrived(htlc, blinded, None);
         lock(&self.book).arrived((add.channel_id, add.htlc_id), incoming);
         let (secret, amount_msat, total_msat) = match taken {
             Some((amount, total)) => (self.ldk_secret(add.payment_hash), amount, total),
@@ -629,6 +646,10 @@ impl BaseMessageHandler for Hook {
         if lock(&self.payee).pr836 && features.set_optional_feature_bit(pr836::FEATURE).is_err() {
             eprintln!("adapter: LDK takes no feature bit {}", pr836::FEATURE);
         }
+        let bit = payloads::FEATURE;
+        if self.fulfillments.is_on() && features.set_optional_feature_bit(bit).is_err() {
+            eprintln!("adapter: LDK takes no feature bit {bit}");
+        }
         InitFeatures::from_le_bytes(amp::announced(features.le_flags()))
     }
 
@@ -706,7 +727,23 @@ impl ChannelMessageHandler for Hook {
             "channel_id": hex(channel.0), "htlc_id": id, "preimage": hex(preimage),
         });
         self.note(Direction::In, peer, "update_fulfill_htlc", fields);
+        let htlc = (channel, id);
+        let route = {
+            let book = lock(&self.book);
+            book.secrets(&htlc).map(|all| (all, book.open_hops(&htlc)))
+        };
+        let hash = keys::sha256(&[&preimage]);
+        let payload = self.fulfillments.settled(&htlc, hash, route);
         self.cm.handle_update_fulfill_htlc(peer, msg);
+        if let Err(violation) = payload {
+            let why = violation.to_string();
+            let closed = self
+                .cm
+                .force_close_broadcasting_latest_txn(&channel, &peer, why);
+            if let Err(e) = closed {
+                eprintln!("adapter: LDK does not fail a channel: {e:?}");
+            }
+        }
         self.answered(channel, id, Answer::Settled { preimage });
     }
 

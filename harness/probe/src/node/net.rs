@@ -3,6 +3,9 @@
 //! LDK's `PeerManager` is driven from outside: it is given the bytes that came, and gives those to
 //! send. What is to be sent waits in a queue, so that nobody blocks who holds its locks.
 
+use crate::fulfillment::Fulfillments;
+use crate::node::env::lock;
+use crate::node::tap::Tap;
 use crate::node::{Node, Peers};
 use bitcoin::secp256k1::PublicKey;
 use lightning03::ln::peer_handler::SocketDescriptor;
@@ -11,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ pub struct Descriptor {
     number: u64,
     stream: Arc<TcpStream>,
     to_send: Sender<Vec<u8>>,
+    /// Sees it in the clear, where the node has the option `attribution`.
+    tap: Option<Arc<(Mutex<Tap>, Arc<Fulfillments>)>>,
 }
 
 impl PartialEq for Descriptor {
@@ -44,6 +49,13 @@ impl Hash for Descriptor {
 
 impl SocketDescriptor for Descriptor {
     fn send_data(&mut self, data: &[u8], _continue_read: bool) -> usize {
+        if let Some((tap, listener)) = self.tap.as_deref() {
+            // Sent while the tap is held, so that nothing overtakes.
+            let mut tap = lock(tap);
+            let goes = tap.goes(data, &**listener);
+            let sent = goes.is_empty() || self.to_send.send(goes).is_ok();
+            return if sent { data.len() } else { 0 };
+        }
         if data.is_empty() || self.to_send.send(data.to_vec()).is_ok() {
             data.len()
         } else {
@@ -59,7 +71,7 @@ impl SocketDescriptor for Descriptor {
 }
 
 impl Descriptor {
-    fn new(stream: TcpStream) -> io::Result<Self> {
+    fn new(stream: TcpStream, tap: Option<(Tap, Arc<Fulfillments>)>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let stream = Arc::new(stream);
         let (to_send, queue) = channel::<Vec<u8>>();
@@ -78,6 +90,7 @@ impl Descriptor {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             stream,
             to_send,
+            tap: tap.map(|(tap, listener)| Arc::new((Mutex::new(tap), listener))),
         })
     }
 
@@ -91,6 +104,9 @@ impl Descriptor {
                     return;
                 }
                 Ok(length) => {
+                    if let Some((tap, listener)) = self.tap.as_deref() {
+                        lock(tap).came(&buffer[..length], &**listener);
+                    }
                     let read = peers.read_event(&mut self, &buffer[..length]);
                     if read.is_err() {
                         return;
@@ -108,13 +124,20 @@ impl Descriptor {
 /// What the system says.
 pub fn connect(node: &Arc<Node>, peer: PublicKey, address: SocketAddr) -> io::Result<()> {
     let stream = TcpStream::connect_timeout(&address, CONNECT)?;
-    let mut descriptor = Descriptor::new(stream)?;
+    let mut descriptor = Descriptor::new(stream, tap(node, Some(peer)))?;
     let first = node
         .peers
         .new_outbound_connection(peer, descriptor.clone(), Some(address.into()))
         .map_err(|_| io::Error::other("LDK does not take the connection"))?;
     descriptor.send_data(&first, true);
     spawn_reader(node, descriptor)
+}
+
+/// What sees a connection to a peer, or from one, in the clear.
+fn tap(node: &Node, peer: Option<PublicKey>) -> Option<(Tap, Arc<Fulfillments>)> {
+    let fulfillments = &node.hook.fulfillments;
+    let secrets = fulfillments.secrets()?;
+    Some((Tap::new(secrets, peer), fulfillments.clone()))
 }
 
 fn spawn_reader(node: &Arc<Node>, descriptor: Descriptor) -> io::Result<()> {
@@ -159,7 +182,7 @@ pub fn listen(
 
 fn accept(node: &Arc<Node>, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
     stream.set_nonblocking(false)?;
-    let descriptor = Descriptor::new(stream)?;
+    let descriptor = Descriptor::new(stream, tap(node, None))?;
     node.peers
         .new_inbound_connection(descriptor.clone(), Some(from.into()))
         .map_err(|_| io::Error::other("LDK does not take the connection"))?;

@@ -252,6 +252,29 @@ mod tests {
         due.err().or(reply.err()).map(|violation| violation.rule)
     }
 
+    #[test]
+    fn what_is_decided_before_the_settlement_is_told_with_it() {
+        let honest = plan(1, None);
+        let (hash, set) = arrived(&honest);
+        let mut payee = Proofs::new(&payee_id());
+        assert!(payee.settle_ahead(hash, &set, NOW + 1));
+        assert!(payee.receipt(&hash, 0, &secret(9), None).is_ok());
+        assert_eq!(payee.settled(hash, &set, NOW + 2), Some(Ok(())));
+        // Once more it would be another payment.
+        assert!(payee.settled(hash, &set, NOW + 3).unwrap().is_err());
+
+        let mut unwanted = plan(2, None);
+        FORM.sealed(&mut unwanted, |r| r.flags &= !RECEIPT_WANTED);
+        let mut payer = Proofs::new(&keys::public(&secret(5)));
+        for plan in [&honest, &unwanted] {
+            payer.sending(plan).unwrap();
+        }
+        assert!(payer.wants(&hash) && !payer.wants(&unwanted.hash()));
+        let (hash, set) = arrived(&unwanted);
+        assert!(!payee.settle_ahead(hash, &set, NOW + 1));
+        assert!(payee.settled(hash, &set, NOW + 2).unwrap().is_err());
+    }
+
     fn named(prefix: &str) -> Vec<misbehaviours::Misbehaviour> {
         let mut all = misbehaviours::all().unwrap();
         all.retain(|m| m.name.starts_with(prefix));

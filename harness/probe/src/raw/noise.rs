@@ -255,6 +255,7 @@ impl Responder {
 }
 
 /// A key with the number of its uses.
+#[derive(Clone)]
 struct Key {
     key: [u8; 32],
     chaining: [u8; 32],
@@ -277,6 +278,11 @@ impl Key {
 pub struct Sealer(Key);
 
 impl Sealer {
+    /// Decrypts what this one encrypts from here on.
+    pub fn opener(&self) -> Opener {
+        Opener(self.0.clone())
+    }
+
     /// A message as it goes out.
     ///
     /// # Errors
