@@ -3,6 +3,7 @@
 use lnconform_yaml::Diagnostic;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The implementation that does them.
 pub const WHO: &str = "probe";
@@ -28,17 +29,31 @@ pub struct Misbehaviour {
 /// The list as it is built in.
 const TEXT: &str = include_str!("../../../specs/misbehaviours.yaml");
 
-/// All of them, in the order of the list.
+/// All of them, in the order of the list. It is read once a process, since every step of every
+/// vector is held against it.
 ///
 /// # Errors
 /// The built-in list is malformed; a test holds that it is not.
+pub fn list() -> Result<&'static [Misbehaviour], Diagnostic> {
+    static LIST: OnceLock<Result<Vec<Misbehaviour>, Diagnostic>> = OnceLock::new();
+    let read = || lnconform_yaml::from_str(Path::new("specs/misbehaviours.yaml"), TEXT);
+    match LIST.get_or_init(read) {
+        Ok(list) => Ok(list),
+        Err(mistake) => Err(mistake.clone()),
+    }
+}
+
+/// A copy of [`list`].
+///
+/// # Errors
+/// As [`list`].
 pub fn all() -> Result<Vec<Misbehaviour>, Diagnostic> {
-    lnconform_yaml::from_str(Path::new("specs/misbehaviours.yaml"), TEXT)
+    list().map(<[_]>::to_vec)
 }
 
 /// The one of that name.
 pub fn find(name: &str) -> Option<Misbehaviour> {
-    all().ok()?.into_iter().find(|m| m.name == name)
+    list().ok()?.iter().find(|m| m.name == name).cloned()
 }
 
 #[cfg(test)]
