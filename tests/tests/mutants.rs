@@ -1,41 +1,9 @@
 //! `mutants`: the binary's own reference with one rule missing, and the vectors that notice.
 
+use lnconform_tests::{binary, repository};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The program under test: `LNCONFORM_BIN`, else the one that is built beside this test. Cargo
-/// does not build the binary of another package for a test, so it is asked to here.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("LNCONFORM_BIN") {
-            return path.into();
-        }
-        let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--package", "lnconform"])
-            .current_dir(repository());
-        build.arg("--target-dir").arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(
-            build.status().unwrap().success(),
-            "the binary does not build"
-        );
-        profile
-            .join("lnconform")
-            .with_extension(std::env::consts::EXE_EXTENSION)
-    })
-}
 
 fn run(dir: &Path, args: &[&str]) -> Output {
     Command::new(binary())
@@ -173,7 +141,7 @@ fn what_cannot_be_tried_is_the_users_mistake() {
 
 #[test]
 fn a_mutant_is_explained() {
-    let output = run(&repository(), &["explain", "lax:bolt01/tlv/order"]);
+    let output = run(&repository(""), &["explain", "lax:bolt01/tlv/order"]);
     let said = text(&output.stdout);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     for line in [
@@ -183,7 +151,7 @@ fn a_mutant_is_explained() {
     ] {
         assert!(said.lines().any(|l| l == line), "{line} in\n{said}");
     }
-    let unknown = run(&repository(), &["explain", "without:bolt01/tlv/odrer"]);
+    let unknown = run(&repository(""), &["explain", "without:bolt01/tlv/odrer"]);
     assert_eq!(code(&unknown), Some(2));
     let said = text(&unknown.stderr);
     assert!(

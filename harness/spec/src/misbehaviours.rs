@@ -29,19 +29,31 @@ pub struct Misbehaviour {
 /// The list as it is built in.
 const TEXT: &str = include_str!("../../../specs/misbehaviours.yaml");
 
-/// All of them, in the order of the list.
+/// All of them, in the order of the list. It is read once a process, since every step of every
+/// vector is held against it.
 ///
 /// # Errors
 /// The built-in list is malformed; a test holds that it is not.
-pub fn all() -> Result<Vec<Misbehaviour>, Diagnostic> {
-    lnconform_yaml::from_str(Path::new("specs/misbehaviours.yaml"), TEXT)
+pub fn list() -> Result<&'static [Misbehaviour], Diagnostic> {
+    static LIST: OnceLock<Result<Vec<Misbehaviour>, Diagnostic>> = OnceLock::new();
+    let read = || lnconform_yaml::from_str(Path::new("specs/misbehaviours.yaml"), TEXT);
+    match LIST.get_or_init(read) {
+        Ok(list) => Ok(list),
+        Err(mistake) => Err(mistake.clone()),
+    }
 }
 
-/// The one of that name. The list is read once in a process: the probe asks for every HTLC.
+/// A copy of [`list`].
+///
+/// # Errors
+/// As [`list`].
+pub fn all() -> Result<Vec<Misbehaviour>, Diagnostic> {
+    list().map(<[_]>::to_vec)
+}
+
+/// The one of that name.
 pub fn find(name: &str) -> Option<Misbehaviour> {
-    static READ: OnceLock<Vec<Misbehaviour>> = OnceLock::new();
-    let read = READ.get_or_init(|| all().unwrap_or_default());
-    read.iter().find(|m| m.name == name).cloned()
+    list().ok()?.iter().find(|m| m.name == name).cloned()
 }
 
 #[cfg(test)]

@@ -193,7 +193,10 @@ impl Sources {
 
 fn find(dir: &Path, source: &Source) -> Result<Option<Found>, Diagnostic> {
     let extension = source.document.rsplit_once('.').map_or("", |(_, e)| e);
-    for file in tree::scan(dir)? {
+    let mut files = tree::scan(dir)?;
+    // Where it is listed is where it mostly lies: the rest of the tree need not be hashed then.
+    files.sort_by_key(|file| !below(&source.document).any(|listed| listed == file.below));
+    for file in files {
         if !file.below.ends_with(&format!(".{extension}")) {
             continue;
         }
@@ -212,12 +215,14 @@ fn find(dir: &Path, source: &Source) -> Result<Option<Found>, Diagnostic> {
     Ok(by_path(dir, &source.document))
 }
 
-fn by_path(dir: &Path, document: &str) -> Option<Found> {
+/// Where a document may lie below a folder: as it is listed, or below its own repository.
+fn below(document: &str) -> impl Iterator<Item = &str> {
     let inner = document.split_once('/').map(|(_, inner)| inner);
-    let below = [Some(document), inner]
-        .into_iter()
-        .flatten()
-        .find(|p| dir.join(p).is_file())?;
+    [Some(document), inner].into_iter().flatten()
+}
+
+fn by_path(dir: &Path, document: &str) -> Option<Found> {
+    let below = below(document).find(|p| dir.join(p).is_file())?;
     Some(Found {
         path: dir.join(below),
         below: below.to_owned(),

@@ -213,13 +213,15 @@ pub fn sentence_of(
     dir: Option<&Path>,
 ) -> Option<Sentence> {
     let text = text_of(catalogue, &entry.spec, sources, dir).ok()??;
-    let mut same: Vec<Sentence> = sentences(&text)
-        .into_iter()
-        .filter(|s| s.hash == entry.sentence)
-        .collect();
+    sentence_among(&sentences(&text), entry).cloned()
+}
+
+/// The sentence of `entry` among those of its text.
+fn sentence_among<'a>(sentences: &'a [Sentence], entry: &Entry) -> Option<&'a Sentence> {
+    let same = || sentences.iter().filter(|s| s.hash == entry.sentence);
     // A text may say the same in two places.
-    let place = same.iter().position(|s| s.section == entry.section);
-    (!same.is_empty()).then(|| same.swap_remove(place.unwrap_or(0)))
+    let here = same().find(|s| s.section == entry.section);
+    here.or_else(|| same().next())
 }
 
 /// The sentences of all entries whose text lies below `dir` or is a draft of our own, by the entry's
@@ -746,8 +748,14 @@ A greeter:
             assert!(found.pinned, "{} is not the pinned text", found.below);
             let text = lnconform_yaml::read(&found.path).unwrap();
             let statements = statements(&text);
-            for entry in catalogue.entries().filter(|e| e.spec == header.spec) {
-                let sentence = sentence_of(&catalogue, entry, &sources, Some(dir));
+            let sentences = sentences(&text);
+            let of_spec = || catalogue.entries().filter(|e| e.spec == header.spec);
+            // The text is found and taken apart once for all of them; as `explain` does it, for one.
+            let one = of_spec().next().unwrap();
+            let explained = sentence_of(&catalogue, one, &sources, Some(dir));
+            assert_eq!(explained.as_ref(), sentence_among(&sentences, one));
+            for entry in of_spec() {
+                let sentence = sentence_among(&sentences, entry);
                 let sentence = sentence.unwrap_or_else(|| panic!("{}: no sentence", entry.id));
                 assert_eq!(sentence.section, entry.section, "{}", entry.id);
                 assert_eq!(

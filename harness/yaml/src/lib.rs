@@ -88,6 +88,15 @@ pub fn from_str<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Diagn
             help: Some("keep one of the two".into()),
         });
     }
+    from_tested(file, text)
+}
+
+/// As [`from_str`], for a document that is part of the binary: without the look for keys that stand
+/// twice, which takes as long as all the rest. A test of whoever embeds the document looks for them.
+///
+/// # Errors
+/// Those of [`from_str`], but for a key that stands twice where any key may stand.
+pub fn from_tested<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Diagnostic> {
     serde_yaml::from_str(text).map_err(|error| explain(file, text, &error))
 }
 

@@ -34,7 +34,7 @@ pub fn run(args: &RunArgs) -> Done {
     };
     let config = Config::find()?;
     let select = merge(&args.select, &config)?;
-    let mut world = World::load(select.specs.as_deref(), &select.vectors)?;
+    // What is quick to look at goes first, so that a mistake in it is told at once.
     let today = match &args.today {
         Some(text) => ledger::date(text).map_err(|e| Failure::usage(format!("--today: {e}")))?,
         None => ledger::today(),
@@ -42,13 +42,14 @@ pub fn run(args: &RunArgs) -> Done {
     let mut expectations = config.expectations.clone();
     expectations.extend(args.expectations.iter().cloned());
     let mut ledger = Ledger::find(&expectations, Path::new(""))?;
+    let seed = select.seed.unwrap_or_else(draw);
+    let mut selection = selection(&select, seed)?;
+    let mut world = World::load(select.specs.as_deref(), &select.vectors)?;
     let snapshots = SnapshotStore::find(args.snapshots.as_deref(), Path::new(""));
     let snapshots = snapshots.holding(world.held());
     let redactions = snapshots.redactions()?;
-    let seed = select.seed.unwrap_or_else(draw);
     let id = draw_id();
     let limits = Limits::default();
-    let mut selection = selection(&select, seed)?;
     selection.specs = world.named(&select.specs_named);
     selection.pins = world.pins();
     selection.only = frozen(&select, &world)?;

@@ -289,7 +289,7 @@ fn step(
 
 /// That the probe knows how to do the step wrong in this way.
 fn misbehaviour(file: &StepFile, name: &str) -> Result<(), Fault> {
-    let list = misbehaviours::all().unwrap_or_default();
+    let list = misbehaviours::list().unwrap_or_default();
     let Some(known) = list.iter().find(|m| m.name == name) else {
         let names: Vec<&str> = list.iter().map(|m| m.name.as_str()).collect();
         let fault = Fault::new(&["misbehave"], format!("there is no misbehaviour `{name}`"));

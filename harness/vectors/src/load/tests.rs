@@ -796,3 +796,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_key_of_an_embedded_vector_stands_twice() {
+    // Since the loader does not look for them there.
+    let text = "description: d\ninput:\n  a: 1\n  a: 2\n";
+    assert!(lnconform_yaml::duplicate_key(text).is_some());
+    fn look(dir: &Dir<'_>) -> usize {
+        let yaml = |f: &&include_dir::File<'_>| f.path().extension().is_some_and(|e| e == "yaml");
+        let mut files = 0;
+        for file in dir.files().filter(yaml) {
+            let twice = lnconform_yaml::duplicate_key(file.contents_utf8().unwrap());
+            assert_eq!(twice, None, "{}", file.path().display());
+            files += 1;
+        }
+        files + dir.dirs().map(look).sum::<usize>()
+    }
+    assert!(look(&EMBEDDED) > 1000);
+}
