@@ -12,6 +12,11 @@ found() {
     exit 0
 }
 
+# macOS has the one, Linux the other.
+sha256() {
+    if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
+}
+
 if [ -n "$BINARY" ]; then
     [ -x "$BINARY" ] || { echo "::error::the input binary names $BINARY, which cannot be run"; exit 2; }
     found "$(realpath "$BINARY")"
@@ -41,9 +46,12 @@ if [ -n "$sum" ]; then
     name=lnconform-$version-$target
     from=${GITHUB_SERVER_URL:-https://github.com}/${REPOSITORY:?GitHub did not say which repository the action is from}
     archive=$KEEP/$name.tar.gz
-    curl --fail --silent --show-error --location --proto '=https' --retry 3 \
-        --output "$archive" "$from/releases/download/$version/$name.tar.gz"
-    if ! echo "$sum  $archive" | sha256sum --check --status; then
+    if ! curl --fail --silent --show-error --location --proto '=https' --retry 3 \
+        --output "$archive" "$from/releases/download/$version/$name.tar.gz"; then
+        echo "::error::$name.tar.gz cannot be had from $from; the input binary names a program that is there already"
+        exit 5
+    fi
+    if [ "$(sha256 "$archive")" != "$sum" ]; then
         rm -f "$archive"
         echo "::error::$name.tar.gz is not what was released: its checksum differs from $sum. Nothing of it was run."
         exit 5

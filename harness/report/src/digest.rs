@@ -5,7 +5,7 @@ use crate::matrix::Matrix;
 use crate::sections::Sections;
 use lnconform_engine::record::{Check, Outcome, Record, Run, SnapshotState, Summary};
 use lnconform_engine::results::{Counters, Sink};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Unexpected checks that are kept whole.
 pub(crate) const KEPT: usize = 1000;
@@ -153,6 +153,8 @@ pub(crate) struct Snapshots {
 pub(crate) struct Digest {
     pub header: Option<Run>,
     pub rows: BTreeMap<String, Row>,
+    /// The names of those rows that are choices of roles.
+    pub choices: BTreeSet<String>,
     pub matrix: Matrix,
     pub sections: Sections,
     pub counters: Counters,
@@ -285,6 +287,9 @@ impl Sink for Digest {
                 if who.is_empty() {
                     // A file that could not be read as what its name says.
                     who.push_str("(nobody)");
+                }
+                if check.roles.is_some() && !self.choices.contains(&who) {
+                    self.choices.insert(who.clone());
                 }
                 self.rows.entry(who).or_default().add(check);
                 if check.outcome == Outcome::CouldNotRun && check.expected {

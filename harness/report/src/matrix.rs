@@ -1,14 +1,18 @@
 //! Who did what with whom: the scenarios of a folder against the choices of implementations for
 //! their roles.
 
+use crate::digest::Row;
 use crate::style::{Paint, Style};
-use crate::text::{clean, cut};
+use crate::text::{clean, count, cut};
 use lnconform_engine::record::{Check, Outcome};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Cells that are kept; what comes after them is counted, but not in the matrix.
 const KEPT: usize = 10_000;
+/// Rows of tables that a screen has: what a person reads and does not scroll past.
+const SHOWN: usize = 40;
 
 /// What came of a scenario with one choice of implementations: the worst of its checks, in the
 /// order of what a reader has to know first. What follows a failure in a scenario is not reached,
@@ -123,21 +127,101 @@ impl Matrix {
 
     /// The tables in which there is something to compare: those with more than one choice of
     /// implementations. No cell is empty: `-` is a choice that the scenario does not allow.
-    pub(crate) fn text(&self, style: Style) -> String {
+    ///
+    /// Where they have more than [`SHOWN`] rows together, those in which something is unexpected are
+    /// shown as far as they fit, and the rest is one table: what each implementation (`people`) came
+    /// to in each role, with the command that shows the others. `results` is the file that it reads.
+    pub(crate) fn text(
+        &self,
+        style: Style,
+        people: &BTreeMap<String, BTreeMap<String, Row>>,
+        results: Option<&Path>,
+    ) -> String {
         let mut text = String::new();
-        for ((folder, roles), table) in self.tables.iter().filter(|(_, t)| t.rows.len() > 1) {
-            let names: Vec<&str> = {
-                let all = table.rows.values().flat_map(BTreeMap::keys);
-                let all: std::collections::BTreeSet<&str> = all.map(String::as_str).collect();
-                all.into_iter().collect()
-            };
+        let tables = self.tables.iter().filter(|(_, t)| t.rows.len() > 1);
+        let tables: Vec<_> = tables.collect();
+        let all = tables.iter().map(|(_, t)| t.rows.len()).sum::<usize>() <= SHOWN;
+        let (mut room, mut left_out) = (SHOWN, 0);
+        for ((folder, roles), table) in tables {
+            if !all && (!table.troubled() || table.rows.len() > room) {
+                left_out += 1;
+                continue;
+            }
+            room = room.saturating_sub(table.rows.len());
+            let names: Vec<&str> = table.scenarios().into_iter().collect();
             let heading = format!("{folder}/, by who takes each role");
             let heading = cut(&clean(&heading), style.width).into_owned();
             let _ = writeln!(text, "{}", style.paint(Paint::Strong, &heading));
             table.write(&mut text, style, roles, &names);
         }
+        if left_out > 0 {
+            by_role(&mut text, style, people);
+            let results = results.map_or("RESULTS".into(), |path| path.display().to_string());
+            // Whole, since it holds a command.
+            let _ = writeln!(
+                text,
+                "  scenario by scenario, {}: lnconform report {} --format html -o page.html",
+                count(left_out, "table"),
+                clean(&results)
+            );
+        }
         text
     }
+}
+
+/// Roles against implementations: how many checks passed, of those that passed or failed.
+fn by_role(text: &mut String, style: Style, people: &BTreeMap<String, BTreeMap<String, Row>>) {
+    let heading = "live nodes by role: passed, of those that passed or failed";
+    let _ = writeln!(text, "{}", style.paint(Paint::Strong, heading));
+    let mut roles: Vec<&str> = people
+        .values()
+        .flat_map(BTreeMap::keys)
+        .map(String::as_str)
+        .collect();
+    roles.sort_by_key(|role| (rank(role), *role));
+    roles.dedup();
+    let shown = |text: &str| cut(&clean(text), 24).into_owned();
+    let left = [Column {
+        head: String::new(),
+        cells: roles.iter().map(|role| (shown(role), None)).collect(),
+    }];
+    let cell = |row: Option<&Row>| {
+        let Some(row) = row else {
+            return ("-".to_owned(), None);
+        };
+        let judged = row.passed + row.unexpected + row.known + row.warned;
+        let paint = (row.unexpected > 0).then_some(Paint::Bad);
+        match judged {
+            0 => ("0".to_owned(), paint),
+            judged => (format!("{}/{judged}", row.passed), paint),
+        }
+    };
+    let columns = people.iter().map(|(who, row)| Column {
+        head: shown(who),
+        cells: roles.iter().map(|role| cell(row.get(*role))).collect(),
+    });
+    beside(text, style, &left, columns);
+}
+
+/// Writes columns beside each other, as many as fit; those that follow stand below, with the left
+/// ones again.
+fn beside(
+    text: &mut String,
+    style: Style,
+    left: &[Column],
+    right: impl IntoIterator<Item = Column>,
+) {
+    let width = |columns: &[Column]| columns.iter().map(|c| c.width() + 2).sum::<usize>();
+    let mut columns: Vec<Column> = Vec::new();
+    for next in right {
+        let wide = width(left) + width(&columns) + next.width() + 2 > style.width;
+        if wide && !columns.is_empty() {
+            lines(text, style, left, &columns);
+            columns.clear();
+        }
+        columns.push(next);
+    }
+    lines(text, style, left, &columns);
 }
 
 /// The payer first and the payee last, as money goes.
@@ -170,6 +254,12 @@ impl Table {
     pub(crate) fn scenarios(&self) -> std::collections::BTreeSet<&str> {
         let all = self.rows.values().flat_map(BTreeMap::keys);
         all.map(String::as_str).collect()
+    }
+
+    /// Whether something in it is unexpected, or was asked for and is missing.
+    fn troubled(&self) -> bool {
+        let mut cells = self.rows.values().flat_map(BTreeMap::values);
+        cells.any(|cell| *cell >= Cell::Missing)
     }
 
     fn write(&self, text: &mut String, style: Style, roles: &[String], names: &[&str]) {
@@ -219,18 +309,11 @@ impl Table {
         for line in crate::text::wrap(&list, style.width.saturating_sub(2).max(20), usize::MAX) {
             let _ = writeln!(text, "  {line}");
         }
-        let mut columns: Vec<Column> = Vec::new();
-        for (i, name) in names.iter().enumerate() {
-            let next = scenario(name, (i + 1).to_string());
-            if !columns.is_empty()
-                && width(&left) + width(&columns) + next.width() + 2 > style.width
-            {
-                lines(text, style, &left, &columns);
-                columns.clear();
-            }
-            columns.push(next);
-        }
-        lines(text, style, &left, &columns);
+        let columns = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| scenario(name, (i + 1).to_string()));
+        beside(text, style, &left, columns);
     }
 }
 

@@ -455,7 +455,8 @@ fn ending(digest: &Digest, style: Style, results: Option<&Path>) -> String {
         digest.disagreements.iter().map(String::as_str),
         digest.disagreed,
     );
-    text.push_str(&digest.matrix.text(style));
+    let people = digest.sections.roles();
+    text.push_str(&digest.matrix.text(style, people, results));
     table(&mut text, digest, style);
     for (name, mark) in digest.untested() {
         let _ = writeln!(
@@ -569,19 +570,32 @@ fn list<'t>(
     }
 }
 
-/// The rows of the table of counts: whoever has something unexpected first to be kept, the rest
-/// by name, and what does not fit as one row.
+/// The rows of the table of counts. Where there are too many, choices of roles with nothing unexpected
+/// are one row; then whoever has something unexpected is kept first, the rest by name, and what
+/// does not fit is one row.
 pub(crate) fn rows(digest: &Digest) -> Vec<(String, Row)> {
-    let mut named: Vec<(String, Row)> = digest.rows.iter().map(|(n, r)| (n.clone(), *r)).collect();
+    let named: Vec<(String, Row)> = digest.rows.iter().map(|(n, r)| (n.clone(), *r)).collect();
     if named.len() <= ROWS {
         return named;
     }
-    named.sort_by_key(|(_, r)| r.unexpected == 0);
-    let rest = named.split_off(ROWS - 1);
-    named.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut others = Row::default();
-    rest.iter().for_each(|(_, r)| others.merge(r));
-    named.push((format!("{} others", rest.len()), others));
+    let folded = |name: &String, row: &Row| digest.choices.contains(name) && row.unexpected == 0;
+    let (choices, mut named): (Vec<_>, Vec<_>) = named.into_iter().partition(|(n, r)| folded(n, r));
+    let sum = |rows: &[(String, Row)]| {
+        let mut sum = Row::default();
+        rows.iter().for_each(|(_, r)| sum.merge(r));
+        sum
+    };
+    if named.len() + 1 > ROWS {
+        named.sort_by_key(|(_, r)| r.unexpected == 0);
+        let rest = named.split_off(ROWS - 1 - usize::from(!choices.is_empty()));
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        named.push((format!("{} others", rest.len()), sum(&rest)));
+    }
+    match choices.as_slice() {
+        [] => {}
+        [only] => named.push(only.clone()),
+        many => named.push((format!("{} choices of roles", many.len()), sum(many))),
+    }
     named
 }
 

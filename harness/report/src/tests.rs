@@ -749,3 +749,42 @@ fn the_table_folds_what_is_too_long() {
         ["all", "99", "1"]
     );
 }
+
+/// A run with many choices of roles is not a scroll of tables: what is unexpected is shown, the rest
+/// is one table of roles against implementations, and one row of counts.
+#[test]
+fn many_choices_of_roles_are_one_table() {
+    let on = |id: &str, payer: &str, payee: &str, outcome| Check {
+        implementation: None,
+        roles: Some(
+            [("payee", payee), ("payer", payer)]
+                .map(|(r, i)| (r.into(), i.into()))
+                .into(),
+        ),
+        lane: Lane::Cluster,
+        ..check(id, "", outcome)
+    };
+    let mut records = vec![head(vec![])];
+    let mut add = |check: Check| records.push(Record::Check(Box::new(check)));
+    let who: Vec<String> = (0..7).map(|n| format!("node-{n}")).collect();
+    for payer in &who {
+        for payee in &who {
+            add(on("wire/many#paid", payer, payee, Outcome::Passed));
+            let lacks = payee == "node-6";
+            let outcome = if lacks {
+                Outcome::Unsupported
+            } else {
+                Outcome::Passed
+            };
+            let mut check = on("wire/many#told", payer, payee, outcome);
+            check.expected = true;
+            add(check);
+        }
+        let mut failed = on("few/one#paid", payer, "node-0", Outcome::Failed);
+        failed.expected = payer != "node-3";
+        add(failed);
+    }
+    let text = pretty(&records, Style::plain());
+    let (_, ending) = text.split_once("few/, by who").unwrap();
+    screen!("roles_many", format!("few/, by who{ending}"));
+}

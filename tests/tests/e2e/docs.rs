@@ -1,6 +1,6 @@
 //! What people read: every link leads somewhere.
 
-use lnconform_tests::repository;
+use lnconform_tests::{Place, python, repository};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -91,6 +91,32 @@ fn every_link_leads_somewhere() {
     }
     assert!(seen > 15, "{seen}");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What the build of the site ends with: a link to a file or a place that is not there fails it, and a
+/// choice in the address of a report, which its own script reads, is no place.
+#[test]
+fn the_site_has_its_links_checked() {
+    let place = Place::new();
+    let check = |page: &str| {
+        place
+            .write("site/a.html", page)
+            .write("site/b.html", "<h1 id=here>B</h1>");
+        let script = repository("docs/site/links.py");
+        let args = [script.to_str().unwrap(), "site"];
+        place.finish(place.within(Path::new(python()), &args), &[], "")
+    };
+    let good = r##"<a href="b.html#here">b</a><a href="b.html#show=all&who=lnd">c</a><a href="https://x.org/none">d</a>"##;
+    assert_eq!(
+        check(good).code(0).stdout.trim(),
+        "2 pages, 2 links, 0 broken"
+    );
+    for bad in ["c.html", "b.html#there", "#there"] {
+        let told = check(&format!("<a href=\"{bad}\">x</a>")).code(1).stdout;
+        assert!(told.contains(&format!("a.html: {bad}")), "{told}");
+    }
+    let nothing = check("no link at all");
+    assert_eq!(nothing.code, Some(1), "{}", nothing.screen());
 }
 
 #[test]

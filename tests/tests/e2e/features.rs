@@ -1,7 +1,7 @@
 //! `docs/features.md`: no row is missing, none is claimed without a command, and every command of the
 //! table is one that the command line takes.
 
-use lnconform_tests::{binary, repository};
+use lnconform_tests::{Place, binary, repository};
 use std::collections::BTreeMap;
 use std::process::Command;
 
@@ -115,6 +115,47 @@ fn every_command_of_the_table_is_one() {
         let wrong = refused(command);
         assert!(wrong.is_none(), "{command}: {}", wrong.unwrap_or_default());
     }
+}
+
+/// The exit code that a cell tells of its first command; 0 where it tells none.
+fn told(seen: &str) -> i32 {
+    let after = seen.split(" code ").nth(1).unwrap_or("0");
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+/// The rows whose commands need nothing but what lies in `docs/examples/features`, run as they
+/// stand.
+#[test]
+fn the_rows_of_the_ledger_come_out_as_they_tell() {
+    let page = std::fs::read_to_string(repository("docs/features.md")).unwrap();
+    let rows = rows(&page);
+    let place = Place::new();
+    let files = ["read", "refused"].map(|name| format!("v/mine/{name}.yaml"));
+    let ledgers = [
+        "known",
+        "no-reason",
+        "expired",
+        "other-signature",
+        "passes",
+        "flaky",
+    ];
+    let ledgers = ledgers.map(|name| format!("{name}.yaml"));
+    for file in files.iter().chain(&ledgers) {
+        let from = repository("docs/examples/features").join(file);
+        place.write(file, &std::fs::read_to_string(from).unwrap());
+    }
+    let adapter = std::fs::read_to_string(repository("tests/adapters/bigsize.py")).unwrap();
+    place.write("tests/adapters/bigsize.py", &adapter);
+    let mut codes = Vec::new();
+    for number in ["29", "30", "31", "32", "33", "35", "48"] {
+        let row = rows.iter().find(|row| row[0] == number).unwrap();
+        let command = words(commands(&row[5])[0]);
+        let command: Vec<&str> = command.iter().skip(1).map(String::as_str).collect();
+        codes.push(told(&row[5]));
+        let _ = place.run(&command).code(told(&row[5]));
+    }
+    assert_eq!(codes, [1, 2, 3, 1, 1, 0, 1]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod features;
 mod fuzz;
 mod merge;
 mod proofs;
+mod release;
 mod reports;
 mod revisions;
 mod scaffold;

@@ -2,7 +2,7 @@
 
 use super::{screen, screens};
 use lnconform_tests::{Place, repository};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const PAGE: &str = "docs/proof-of-payment.md";
@@ -56,6 +56,65 @@ fn every_claim_of_the_page_was_shown_and_its_checks_are_those_of_the_set() {
         .code(0)
         .stdout;
     assert_eq!(listed.lines().collect::<BTreeSet<_>>(), ids);
+}
+
+/// The forms and their claims without what a run showed: words, statements and the ids of the checks.
+fn claims(table: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    for form in table["forms"].as_array().unwrap() {
+        all.push(json!([form["number"], form["form"], form["name"]]));
+        for claim in form["claims"].as_array().unwrap() {
+            let checks = claim["checks"].as_array().unwrap();
+            let checks = checks
+                .iter()
+                .map(|c| json!([c["check"], c["wanted"], c["simulation"]]));
+            all.push(json!([
+                claim["number"],
+                claim["about"],
+                claim["says"],
+                checks.collect::<Vec<_>>()
+            ]));
+        }
+    }
+    all
+}
+
+/// The record is of these claims, word by word, and says which run it is from; with a result file,
+/// `docs/site/build.sh` makes it anew for the site.
+#[test]
+fn the_record_is_of_the_claims_of_today_and_says_its_run() {
+    let recorded = recorded();
+    let today = Place::new()
+        .run(&["spec", "proofs", "--format", "json"])
+        .code(0)
+        .json();
+    let (recorded_claims, of_today) = (claims(&recorded), claims(&today));
+    assert!(of_today.len() > 50, "{}", of_today.len());
+    for (was, is) in recorded_claims.iter().zip(&of_today) {
+        assert_eq!(
+            was, is,
+            "make {RECORD} anew: lnconform spec proofs RESULTS --format json"
+        );
+    }
+    assert_eq!(recorded_claims.len(), of_today.len());
+    let from = &recorded["recorded"];
+    assert_eq!(from["harness"], env!("CARGO_PKG_VERSION"));
+    let day = from["day"].as_str().unwrap();
+    let who = from["implementations"].as_object().unwrap();
+    assert!(day.len() == 10 && who.len() > 5, "{from}");
+    let page = std::fs::read_to_string(repository(PAGE)).unwrap();
+    assert!(
+        page.contains(day),
+        "{PAGE} does not say of which day its outcomes are"
+    );
+    // Each version that took part is that of the page.
+    for (name, version) in who {
+        let version = version.as_str().unwrap();
+        assert!(
+            page.contains(version),
+            "{PAGE} does not name {name} {version}"
+        );
+    }
 }
 
 /// What the page says of checks that need no node is what a run says today.

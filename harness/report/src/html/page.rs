@@ -20,7 +20,7 @@ const NOTES: usize = 200;
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct Page {
     policy: String,
     style: &'static str,
     script: &'static str,
@@ -28,22 +28,24 @@ struct Page<'a> {
     data: String,
     title: String,
     verdict: String,
-    /// `good`, `bad` or `warn`.
+    /// `good`, `bad`, or `warn` where the run has no end.
     mood: &'static str,
     summary: Vec<CountView>,
     facts: Vec<(&'static str, String)>,
     specs: Vec<(String, String)>,
-    missing: Vec<String>,
+    missing: Vec<Vec<(bool, String)>>,
     stale: Vec<String>,
     flaky: Vec<String>,
     legend: Vec<(Mark, &'static str)>,
     people: Vec<RowView>,
     choices: Vec<RowView>,
-    columns: &'a [&'static str],
+    /// Columns of the tables of counts, from 0: those that are empty throughout say nothing, except
+    /// for the first two.
+    columns: Vec<(usize, &'static str)>,
     implementations: Vec<Head>,
     sections: Vec<Group>,
-    roles: Vec<String>,
-    takers: Vec<RowView>,
+    takers: Vec<String>,
+    roles: Vec<RowView>,
     tables: Vec<TableView>,
     disagreements: Vec<DisagreementView>,
     disagreed: usize,
@@ -232,7 +234,7 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
     let columns = digest.sections.columns();
     let stale_and_flaky = digest.notes();
     let notes = |notes: &[&str]| notes.iter().take(NOTES).map(|n| safe(n)).collect();
-    let (roles, takers) = by_role(model);
+    let (takers, roles) = by_role(model);
     let (data, sequences) = data::json(model, sentences);
     let page = Page {
         policy: policy(&[THEME, SCRIPT]),
@@ -247,8 +249,8 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
             .unwrap_or_default(),
         verdict: digest.verdict(),
         mood: match digest.summary.as_ref().map(|s| s.exit_code) {
-            Some(0) if digest.counters.warnings == 0 => "good",
-            Some(0) | None => "warn",
+            Some(0) => "good",
+            None => "warn",
             Some(_) => "bad",
         },
         summary,
@@ -259,7 +261,7 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
             .flat_map(|h| &h.specs)
             .map(|(name, revision)| (safe(name), safe(revision)))
             .collect(),
-        missing: digest.missing().map(|m| safe(&m)).collect(),
+        missing: digest.missing().map(|m| with_code(&safe(&m))).collect(),
         stale: notes(&stale_and_flaky.0),
         flaky: notes(&stale_and_flaky.1),
         legend: LEGEND
@@ -268,7 +270,10 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
             .collect(),
         people: people.into_iter().map(counted).collect(),
         choices: choices.into_iter().map(counted).collect(),
-        columns: &COLUMNS,
+        columns: (0..COLUMNS.len())
+            .filter(|c| *c < 2 || all.cells()[*c] > 0)
+            .map(|c| (c, COLUMNS[c]))
+            .collect(),
         implementations: columns
             .iter()
             .map(|c| Head {
@@ -277,8 +282,8 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
             })
             .collect(),
         sections: by_section(model, &columns),
-        roles,
         takers,
+        roles,
         tables: tables(model),
         disagreements: model
             .disagreements
@@ -425,33 +430,41 @@ fn by_section(model: &Model, columns: &[&str]) -> Vec<Group> {
         .collect()
 }
 
-/// Roles as columns, and implementations as rows.
+/// Text in which what stands between backticks is to be typed.
+fn with_code(text: &str) -> Vec<(bool, String)> {
+    let parts = text.split('`').enumerate();
+    let parts = parts.map(|(n, part)| (n % 2 == 1, part.to_owned()));
+    parts.filter(|(_, part)| !part.is_empty()).collect()
+}
+
+/// Implementations as columns, and roles as rows: there are more of these, and their names are
+/// longer.
 fn by_role(model: &Model) -> (Vec<String>, Vec<RowView>) {
     let safe = |text: &str| clean(text).into_owned();
     let people = model.digest.sections.roles();
-    let mut roles: Vec<&String> = Vec::new();
-    for role in people.values().flat_map(BTreeMap::keys) {
-        if !roles.contains(&role) {
-            roles.push(role);
-        }
-    }
+    let mut roles: Vec<&String> = people.values().flat_map(BTreeMap::keys).collect();
     roles.sort_by_key(|r| (crate::matrix::rank(r), *r));
-    let takers = people
-        .iter()
-        .map(|(who, row)| RowView {
-            name: safe(who),
+    roles.dedup();
+    let rows = roles
+        .into_iter()
+        .map(|role| RowView {
+            name: safe(role),
             version: String::new(),
-            href: link(&[("show", "all"), ("lane", "cluster"), ("q", &safe(who))]),
-            cells: roles
+            href: link(&[
+                ("show", "all"),
+                ("lane", "cluster"),
+                ("q", &format!("{}=", safe(role))),
+            ]),
+            cells: people
                 .iter()
-                .map(|r| {
-                    let place = format!("{}={}", safe(r), safe(who));
-                    cell(row.get(*r), &[("lane", "cluster"), ("q", &place)])
+                .map(|(who, row)| {
+                    let place = format!("{}={}", safe(role), safe(who));
+                    cell(row.get(role), &[("lane", "cluster"), ("q", &place)])
                 })
                 .collect(),
         })
         .collect();
-    (roles.into_iter().map(|r| safe(r)).collect(), takers)
+    (people.keys().map(|who| safe(who)).collect(), rows)
 }
 
 fn tables(model: &Model) -> Vec<TableView> {
