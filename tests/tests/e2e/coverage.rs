@@ -164,7 +164,7 @@ fn no_vector_covers_what_the_catalogues_exclude() {
 }
 
 /// Every YAML file below a folder.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -28,6 +28,7 @@ mod selection;
 mod sets;
 mod snapshots;
 mod upstream;
+mod wire;
 
 use lnconform_tests::{Place, script};
 
