@@ -343,11 +343,23 @@ fn a_foretold_failure_spoils_no_cluster_and_comes_last() {
         let came = play_with(&scenarios[..2], false, &other);
         assert_eq!((came.starts, came.seen.clusters().len()), (2, 2));
     }
-    // And so does one after which there were steps left, which may have had to put things back.
-    let cut = format!("{WRONG}  - {{name: y, on: payer, do: fake.visit}}\n");
-    let scenarios = [("a", cut.as_str()), ("b", cut.as_str())];
-    let came = play_with(&scenarios, false, &ledger("mismatch", false));
-    assert_eq!((came.starts, came.seen.clusters().len()), (2, 2));
+    // What stands behind the last check is done all the same, and the cluster is as good as new. Where that
+    // fails, or where a step is left out and nothing comes behind the last check, it is spoiled.
+    let visit = "  - {name: y, on: payer, do: fake.visit}\n";
+    let lacks = "  - {name: y, on: payer, do: fake.lacks}\n";
+    let check = "  - {name: z, on: payer, do: fake.visit, expect: {}}\n";
+    for (behind, clusters) in [
+        (visit.to_owned(), 1),
+        (lacks.to_owned(), 2),
+        ([visit, check].concat(), 2),
+        ([visit, check, visit].concat(), 1),
+    ] {
+        let cut = [WRONG, &behind].concat();
+        let scenarios = [("a", cut.as_str()), ("b", cut.as_str())];
+        let came = play_with(&scenarios, false, &ledger("mismatch", false));
+        let seen = (came.starts, came.seen.clusters().len());
+        assert_eq!(seen, (clusters, clusters), "{behind}");
+    }
 }
 
 #[test]

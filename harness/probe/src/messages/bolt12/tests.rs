@@ -275,7 +275,7 @@ fn several_parts_are_paid_where_the_invoice_says_so_and_taken_there_alone() {
 #[test]
 fn a_part_for_an_invoice_of_a_single_one_is_refused_by_the_statement_that_the_list_names() {
     use payload::kind;
-    let listed = of("offer.pay").remove(0);
+    let listed = misbehaviours::find("invoice-paid-in-parts").unwrap();
     let data = [&[5; 32][..], &[100]].concat();
     let payload = tlv::encode_unchecked(&[
         Record::new(kind::AMOUNT, [50]),
