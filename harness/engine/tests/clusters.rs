@@ -352,7 +352,10 @@ fn a_foretold_failure_spoils_no_cluster_and_comes_last() {
         (visit.to_owned(), 1),
         (lacks.to_owned(), 2),
         ([visit, check].concat(), 2),
-        ([visit, check, visit].concat(), 1),
+        (
+            [visit, check, &visit.replace("name: y", "name: last")].concat(),
+            1,
+        ),
     ] {
         let cut = [WRONG, &behind].concat();
         let scenarios = [("a", cut.as_str()), ("b", cut.as_str())];
