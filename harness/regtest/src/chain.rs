@@ -36,6 +36,9 @@ const START: Duration = Duration::from_secs(30);
 /// How often a start is tried when a port was taken just then.
 const ATTEMPTS: u32 = 3;
 
+/// Why nothing starts any more.
+const STOPPING: &str = "the run is being stopped";
+
 /// Blocks that exist when a chain has started. The coins of a block can be spent 100 blocks later
 /// (consensus, coinbase maturity), so those of the first two can be.
 pub const START_HEIGHT: u64 = 101;
@@ -239,6 +242,13 @@ impl Chain {
         attempt: u32,
     ) -> Result<Self, (ChainError, bool)> {
         let fatal = |e: ChainError| (e, false);
+        if reaper::stopping() {
+            let name = name.to_owned();
+            return Err(fatal(ChainError::Ended {
+                name,
+                said: STOPPING.into(),
+            }));
+        }
         let label = if attempt == 1 {
             format!("chain-{name}")
         } else {
@@ -320,8 +330,13 @@ impl Chain {
             {
                 self.process = process;
                 if !reaper::register(process, &format!("bitcoind {}", self.name)) {
-                    return Err((self.ended("the run is being stopped"), false));
+                    return Err((self.ended(STOPPING), false));
                 }
+            }
+            // A stop removes the folder, after which nothing can start in it; its launcher looks for
+            // 15 s for what it has started there.
+            if self.process.pid == 0 && reaper::stopping() && !self.folder.exists() {
+                return Err((self.ended(STOPPING), false));
             }
             if self.process.pid != 0 {
                 if !matches!(self.process.state(), State::Running) {
@@ -617,8 +632,10 @@ impl Drop for Chain {
             self.process = read_pid(&self.folder).unwrap_or(self.process);
         }
         // A launcher that has not looked yet (every 200 ms) has to see the node up once: it would
-        // take one that is killed before for slow, and leave it unreaped for 15 s.
-        let up = self.process.state() == State::Running
+        // take one that is killed before for slow, and leave it unreaped for 15 s. A harness that
+        // stops leaves that to init.
+        let up = !reaper::stopping()
+            && self.process.state() == State::Running
             && matches!(
                 self.launched.recv_timeout(Duration::from_secs(1)),
                 Ok(Ok(())) | Err(RecvTimeoutError::Disconnected)
@@ -628,7 +645,8 @@ impl Drop for Chain {
         sys::signal_tree(self.process, Signal::Kill);
         drop(self.quit.take());
         let deadline = Instant::now() + Duration::from_secs(2);
-        while up && self.process.state() != State::Gone && Instant::now() < deadline {
+        let over = |state| state == State::Gone || !up && state != State::Running;
+        while !over(self.process.state()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
         reaper::forget(self.process);
@@ -757,8 +775,8 @@ fn write_script(folder: &Path, exe: &Path, run_id: &str) -> Result<PathBuf, Chai
         let text = format!(
             "#!/bin/sh\n\
              cd {folder} || exit\n\
-             printf '%s\\n' \"$@\" > args\n\
-             echo $$ > pid.part && mv pid.part pid\n\
+             printf '%s\\n' \"$@\" > args || exit\n\
+             {{ echo $$ > pid.part && mv pid.part pid; }} || exit\n\
              export {}={run_id}\n\
              exec </dev/null >>output.log 2>&1\n\
              command -v setsid >/dev/null && exec setsid {exe} \"$@\"\n\

@@ -12,6 +12,7 @@ fn main() {
     match args.get(1).map(String::as_str) {
         Some("reap") => lnconform_regtest::reaper::main().unwrap(),
         Some("victim") => linux::victim(&args[2]),
+        Some("starter") => linux::starter(&args[2]),
         Some("--list") => {}
         _ => linux::tests(),
     }
@@ -27,6 +28,7 @@ mod linux {
     use std::io::{BufRead, BufReader, Write};
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
     /// A harness with a run under way: a child with a child of its own (both deaf to SIGTERM) and
@@ -69,6 +71,40 @@ mod linux {
             _ => drop((chain, child, run, watchdog)),
         }
     }
+
+    /// A harness that starts bitcoinds one after another, and is told to stop meanwhile. Prints how
+    /// many were up by then, and for how many milliseconds the starts went on after that.
+    pub fn starter(id: &str) {
+        let run = RunDir::create(id).unwrap();
+        let me = std::env::current_exe().unwrap();
+        let watchdog = Reaper::start(&me, &run).unwrap();
+        let found = provision::install("bitcoind", false, &mut |p| eprintln!("{}", p.message));
+        let exe = found.unwrap_or_else(|e| panic!("{e}")).path;
+        let up = AtomicUsize::new(0);
+        let begin = std::thread::scope(|scope| {
+            for n in 0..STARTS {
+                let (run, exe, up) = (&run, &exe, &up);
+                scope.spawn(move || {
+                    std::thread::sleep(n * APART);
+                    if Chain::start(run, exe, &format!("c{n}")).is_ok() {
+                        up.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            std::thread::sleep(STARTS * APART * 2 / 3);
+            let begin = Instant::now();
+            run::stop_all();
+            begin
+        });
+        drop((run, watchdog));
+        let up = up.load(Ordering::Relaxed);
+        println!("{up} {}", begin.elapsed().as_millis());
+    }
+
+    /// So many bitcoinds, so far apart: a few are up when the stop comes, others in the midst of it,
+    /// and some have not begun.
+    const STARTS: u32 = 32;
+    const APART: Duration = Duration::from_millis(12);
 
     struct Victim {
         child: Child,
@@ -154,7 +190,7 @@ mod linux {
     }
 
     pub fn tests() {
-        let all: [(&str, fn()); 6] = [
+        let all: [(&str, fn()); 7] = [
             (
                 "an_orderly_end_leaves_nothing",
                 an_orderly_end_leaves_nothing,
@@ -166,6 +202,10 @@ mod linux {
             (
                 "stop_all_ends_everything_within_five_seconds",
                 stop_all_ends_everything,
+            ),
+            (
+                "what_is_starting_when_the_stop_comes_gives_up_at_once",
+                what_is_starting_gives_up,
             ),
             (
                 "an_exit_without_drops_is_tidied_up_by_the_watchdog",
@@ -231,6 +271,29 @@ mod linux {
         assert_eq!(victim.child.wait().unwrap().code(), Some(130));
         let took = victim.tidy(begin, Duration::from_secs(5));
         println!("  stopped after {took:?}, of which 2 s are granted to the deaf");
+    }
+
+    fn what_is_starting_gives_up() {
+        let id = format!("test-kill-starting-{}", std::process::id());
+        let ran = Command::new(std::env::current_exe().unwrap())
+            .args(["starter", &id])
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(ran.status.success());
+        let said = String::from_utf8(ran.stdout).unwrap();
+        let (up, took) = said.trim().split_once(' ').unwrap();
+        println!("  {up} of {STARTS} were up; the last start ended {took} ms after the stop");
+        let (up, took): (u32, u64) = (up.parse().unwrap(), took.parse().unwrap());
+        assert!(up < STARTS, "the stop came too late to show anything");
+        // Their launcher looks for 15 s for a bitcoind whose folder is gone.
+        assert!(took < 3000, "{took} ms");
+        let left: Vec<Leftover> = clean::plan();
+        assert!(
+            !left.iter().any(|l| matches!(l,
+                Leftover::Process { run, .. } | Leftover::Folder { run, .. } if *run == id)),
+            "{left:?}"
+        );
     }
 
     fn an_exit_without_drops() {

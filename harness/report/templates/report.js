@@ -232,7 +232,7 @@
       el("header", {},
         el("h2", { id: "check-h", class: "id" }, c.id),
         el("div", { class: "buttons" }, step(-1, "←", "Previous"), step(1, "→", "Next"),
-          el("button", { type: "button", id: "close", on: { click: () => dialog.close() } }, "Close"))),
+          el("button", { type: "button", id: "close", on: { click: () => shut() } }, "Close"))),
       el("p", {}, stateView(c), ` on ${c.who[0]}`, c.flaky ? ", flaky" : "", c.simulation ? ", simulation" : ""),
       c.message ? el("p", { class: "message" }, c.message.split("\n").map((l, n) => (n ? [el("br"), l] : l))) : null,
       c.requirements.length ? part(c.requirements.length > 1 ? "Requirements" : "Requirement", c.requirements.map((r) => requirement(r, c))) : null,
@@ -265,7 +265,11 @@
     }
     return -1;
   };
-  dialog.addEventListener("close", () => {
+  // At once: the browser tells of a dialog's end only a while after it, when the address may have
+  // moved on.
+  const shut = () => {
+    if (dialog.open) dialog.close();
+    if (open < 0) return;
     const last = open;
     open = -1;
     if (state.check) {
@@ -274,7 +278,10 @@
       list(false);
     }
     body?.querySelector(`tr[data-row="${last}"] a`)?.focus();
-  });
+  };
+  dialog.addEventListener("cancel", (event) => { event.preventDefault(); shut(); });
+  // By whatever else closes it.
+  dialog.addEventListener("close", shut);
   const history_replace = (to) => { window.history.replaceState(null, "", address(to)); state = to; };
 
   // ---- from the address to the page ----
@@ -300,9 +307,9 @@
     if (raw && !raw.includes("=") && !first) return;
     state = read();
     list(raw.includes("=") && !state.check && !typing());
-    open = state.check ? find() : -1;
-    if (open >= 0) view(open);
-    else if (dialog.open) dialog.close();
+    const to = state.check ? find() : -1;
+    if (to >= 0) view(open = to);
+    else shut();
   };
   const typing = () => at("filter").contains(document.activeElement);
   window.addEventListener("hashchange", () => follow(false));
