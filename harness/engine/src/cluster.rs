@@ -29,9 +29,9 @@ const READY: Duration = Duration::from_secs(30);
 /// How long a channel that is there may be unusable before its ends are connected anew. LND takes
 /// about two seconds by itself.
 const UPDATE_LOST: Duration = Duration::from_secs(4);
-/// How long no node may tell anything before the next scenario of a cluster begins: what comes
-/// later than that belongs to it.
-const QUIET: Duration = Duration::from_millis(60);
+/// How long no node may tell anything, once no payment is under way, before the next scenario of a
+/// cluster begins: what comes later than that belongs to it.
+const QUIET: Duration = Duration::from_millis(30);
 /// How long nodes may take to be quiet, and payments to be over, between two scenarios.
 const SETTLE: Duration = Duration::from_secs(2);
 /// What a node that accepts a channel has on chain at least: LDK refuses an anchor channel when it
@@ -337,15 +337,22 @@ impl Cluster {
     /// a channel is not usable or has moved by more than a quarter of its capacity, a payment is
     /// still held, or a graph lacks a channel.
     pub fn hand_over(&mut self, topology: &Topology, graph: bool) -> Result<(), String> {
+        // Payments end first, and their events come with that; so the nodes need not be listened to
+        // for long. One that begins anew meanwhile is seen at the end.
+        self.as_at_first(topology)?;
         self.listen(QUIET)?;
-        let stop = self.stop.clone();
         if graph && complete(topology) {
             let gaps = self.gaps(topology).map_err(|e| e.to_string())?;
             if !gaps.is_empty() {
                 return Err(said(&gaps));
             }
         }
-        until("the channels as at first", SETTLE, &stop, || {
+        self.as_at_first(topology)
+    }
+
+    /// Waits until no payment is under way, and says so where the channels are not fit for more.
+    fn as_at_first(&self, topology: &Topology) -> Result<(), String> {
+        until("the channels as at first", SETTLE, &self.stop, || {
             let now = self.balances(topology)?;
             Ok::<_, ClusterError>(drifted(&self.opening, &now))
         })

@@ -1,7 +1,7 @@
 //! Which scenarios have a cluster in common, and which go first.
 
 use crate::plan::{Plan, Unit, Who};
-use lnconform_vectors::case::{Body, Case, Scenario};
+use lnconform_vectors::case::{Body, Case, Expect, Scenario, Step};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -81,17 +81,30 @@ fn cost(plan: &Plan, group: &[usize], cases: &[Case]) -> Duration {
         // A slow one takes about as long as its longest step may.
         let longest = s.steps.iter().filter_map(|s| s.deadline).max();
         let slow = case.tags.iter().any(|tag| tag == "slow");
+        // What is not to happen is waited for to the end.
+        let in_vain: Duration = s
+            .steps
+            .iter()
+            .filter(|s| waits(s))
+            .filter_map(|s| s.deadline)
+            .sum();
         Duration::from_millis(50).saturating_mul(count)
+            + in_vain
             + longest.filter(|_| slow).unwrap_or(Duration::ZERO)
     });
     start + steps.sum::<Duration>()
+}
+
+/// Whether a step is to run into its deadline.
+fn waits(step: &Step) -> bool {
+    matches!(&step.expect, Some(Expect::Error(e)) if e.kind.as_deref() == Some("timeout"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::tests::{case, pair};
-    use lnconform_vectors::case::{Codec, Expect, RoleChoice, TopologyNode};
+    use lnconform_vectors::case::{Codec, ErrorPattern, RoleChoice, TopologyNode};
     use serde_json::json;
 
     fn unit(case: usize, payer: usize, attempt: u32) -> Unit {
@@ -182,7 +195,6 @@ mod tests {
 
     #[test]
     fn the_longest_group_goes_first() {
-        use lnconform_vectors::case::Step;
         let step = Step {
             name: "x".into(),
             on: "payer".into(),
@@ -207,10 +219,23 @@ mod tests {
             implementations: vec![],
             observe: vec![],
         });
-        let cases = [short, long, slow, case("c", body)];
+        // A step that is to see nothing for its time takes that time.
+        let in_vain = Expect::Error(ErrorPattern {
+            kind: Some("timeout".into()),
+            ..ErrorPattern::default()
+        });
+        let patient = with(&short, |s| {
+            let nothing = Step {
+                deadline: Some(Duration::from_secs(4)),
+                expect: Some(in_vain.clone()),
+                ..step.clone()
+            };
+            s.steps = vec![nothing];
+        });
+        let cases = [short, long, slow, patient, case("c", body)];
         // Payers of their own, so that nobody shares.
-        let units = (0..3).map(|c| unit(c, c, 1)).collect();
-        let order = groups(&plan(units, false), &[0, 1, 2], &cases, false);
-        assert_eq!(order, [[2], [1], [0]]);
+        let units = (0..4).map(|c| unit(c, c, 1)).collect();
+        let order = groups(&plan(units, false), &[0, 1, 2, 3], &cases, false);
+        assert_eq!(order, [[2], [3], [1], [0]]);
     }
 }

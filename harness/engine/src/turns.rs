@@ -6,10 +6,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often somebody who waits looks whether the run was stopped, or somebody rests.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long somebody may rest before the turn is lent: what is shorter is not worth the trouble.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(40);
 
 /// So many may be at something at the same time. Who only waits for something, and says so, lends
 /// the turn to another meanwhile.
