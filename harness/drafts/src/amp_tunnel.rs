@@ -15,7 +15,8 @@ mod receipt;
 mod recipient;
 mod verifier;
 
-pub use crate::keysend_proof::{REQUEST_LENGTH, Request, Window};
+pub use crate::keysend_proof::{Contradiction, REQUEST_LENGTH, Request, Window};
+pub(crate) use pool::neighbours;
 pub use pool::{
     ASSIGNMENT_LENGTH, Assigned, Assignment, Entry, HEADER_LENGTH, Header, Pool, Signature,
     check_entry, check_offer, leaf,
@@ -26,8 +27,7 @@ pub use recipient::{
     settle,
 };
 pub use verifier::{
-    Contradiction, Fraud, Other, Proof, Shown, Verified, claim_message, contradiction, fraud,
-    sign_claim, verify,
+    Fraud, Other, Proof, Shown, Verified, claim_message, contradiction, fraud, sign_claim, verify,
 };
 
 use crate::amp;

@@ -8,10 +8,13 @@
 //! they are dropped, left out of debug output, and compared in constant time. Copies inside the
 //! hash function are not reached.
 
+mod contradiction;
 mod proof;
 mod receipt;
 
-pub use proof::{Contradiction, Proof, Verified, claim_digest, contradiction, sign_claim, verify};
+pub use contradiction::Contradiction;
+pub(crate) use proof::sentences;
+pub use proof::{Proof, Verified, claim_digest, contradiction, sign_claim, verify};
 pub use receipt::{
     ALGORITHM_BIP340, ALGORITHM_SIGNED_MESSAGE, Message, RECEIPT_TAG, Receipt, Statement,
     zbase32_decode, zbase32_encode,

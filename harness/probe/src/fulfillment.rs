@@ -3,8 +3,10 @@
 //! them on and reads them; others have nothing to do with this.
 //!
 //! They ride in `update_fulfill_htlc` itself, as its records 1 and 3: LDK has no place for the second
-//! one, so both are put in and taken out below its connections ([`crate::node::tap`]). In memory only: a
-//! node that restarts settles what it held before without them.
+//! one, so both are put in and taken out below its connections ([`crate::node::tap`]). A node that
+//! restarts makes and passes on those of what it held before ([`state`]).
+
+pub(crate) mod state;
 
 use crate::node::Node;
 use crate::node::book::Htlc;
@@ -420,7 +422,7 @@ impl Node {
             });
             drop(proofs);
             let fields = fields(&read, receipt);
-            self.hook.events.push(EVENT, None, (), fields);
+            self.hook.tell(EVENT, fields);
         }
     }
 }
@@ -645,5 +647,49 @@ mod tests {
             (attributed.hold_times.len(), attributed.blame),
             (1, Some(1))
         );
+    }
+
+    fn restarted(before: &Fulfillments) -> Fulfillments {
+        let text = serde_json::to_string(&before.remember()).unwrap();
+        let after = node();
+        after.recall(serde_json::from_str(&text).unwrap());
+        after
+    }
+
+    #[test]
+    fn a_node_on_the_way_and_the_payee_go_on_after_a_restart() {
+        let (payer, hop, payee) = (node(), node(), node());
+        let (near, far) = (htlc(1), htlc(2));
+        hop.arrived(near, false, Some((SECRETS[0], &HASH)));
+        hop.forwards(far, &HASH);
+        payee.arrived(far, false, None);
+        payee.due(HASH, receipt(HASH));
+
+        let (hop, payee) = (restarted(&hop), restarted(&payee));
+        payee.settles(far, HASH, Some(SECRETS[1]));
+        let said = payee.goes(&message(far)).unwrap();
+        // What the peer has not confirmed is said again as it was.
+        assert_eq!(restarted(&payee).goes(&message(far)), Some(said.clone()));
+        hop.came(&said);
+        assert_eq!(hop.settled(&far, HASH, None), Ok(()));
+
+        let hop = restarted(&hop);
+        hop.settles(near, HASH, None);
+        payer.came(&hop.goes(&message(near)).unwrap());
+        let route = Some((SECRETS.to_vec(), 2));
+        assert_eq!(payer.settled(&near, HASH, route), Ok(()));
+        let read = lock(&payer.state).read.pop().unwrap();
+        assert_eq!(noticed(&read), [""; 0]);
+    }
+
+    #[test]
+    fn in_a_blinded_path_nobody_tells_how_long_it_held_after_a_restart_either() {
+        let payee = node();
+        payee.arrived(htlc(1), true, None);
+        lock(&payee.state).lie = Some("fulfillment-omitted".into());
+        let payee = restarted(&payee);
+        payee.settles(htlc(1), HASH, Some(SECRETS[0]));
+        let out = lock(&payee.state).out[&htlc(1)].clone();
+        assert_eq!(out, Came::default());
     }
 }

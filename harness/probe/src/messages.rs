@@ -1,7 +1,7 @@
 //! Onion messages: building one to a node or along a blinded path, and peeling what comes.
 //!
 //! [`Messages`] takes the place of LDK's messenger in its `PeerManager`. Whoever has a use for a kind of
-//! content listens ([`Messages::listen`]), gives out paths to the probe ([`Messages::path`]), and sends
+//! content listens ([`Messages::listening`]), gives out paths to the probe ([`Messages::path`]), and sends
 //! ([`Messages::send`]). What is passed over by a node, because a reader rule says so, is told as the
 //! event `onion-message-refused` {`peer`, `rule`, `message`}. Everything goes into the transcript, peeled.
 
@@ -91,6 +91,18 @@ pub struct Received {
 
 /// Told of every message for the probe; answers whether it was one of its own.
 pub type Listener = Box<dyn Fn(&Messages, &Received) -> bool + Send + Sync>;
+
+/// A part of the probe that has a use for a kind of content.
+pub(crate) trait Hears: Send + Sync + 'static {
+    /// Types of payloads beside those of BOLT 12 that it reads.
+    const KNOWN: &'static [u64];
+
+    /// Made for a node with this hook.
+    fn new(hook: Arc<Hook>) -> Self;
+
+    /// Hears of a message for the probe; whether its payload was one of its own.
+    fn hear(&self, messages: &Messages, received: &Received, payload: &Record) -> bool;
+}
 
 #[derive(Default)]
 struct State {
@@ -224,6 +236,18 @@ impl Messages {
     pub fn listen(&self, known: &[u64], listener: Listener) {
         lock(&self.state).known.extend(known);
         lock(&self.listeners).push(Arc::new(listener));
+    }
+
+    /// Makes a part of the probe that hears of messages, after those who do already.
+    pub(crate) fn listening<T: Hears>(&self) -> Arc<T> {
+        let part = Arc::new(T::new(self.hook.clone()));
+        let ears = part.clone();
+        let hear = move |messages: &Self, received: &Received| {
+            let payload = received.payload.as_ref();
+            payload.is_some_and(|payload| ears.hear(messages, received, payload))
+        };
+        self.listen(T::KNOWN, Box::new(hear));
+        part
     }
 
     /// A path to the probe over the nodes `via`, which is marked with `path_id`.
@@ -364,8 +388,7 @@ impl Messages {
             .maybe("rule", rule)
             .with("message", error.to_string())
             .done();
-        let events = &self.hook.events;
-        events.push("onion-message-refused", None, (), fields);
+        self.hook.tell("onion-message-refused", fields);
     }
 
     fn arrive(&self, peer: PublicKey, bytes: &[u8]) {
@@ -417,7 +440,7 @@ impl Messages {
                 .maybe("type", received.payload.map(|r| r.kind.to_string()))
                 .with("reply_path", received.reply_path.is_some())
                 .done();
-            self.hook.events.push("onion-message", None, (), fields);
+            self.hook.tell("onion-message", fields);
         }
     }
 }

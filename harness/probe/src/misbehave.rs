@@ -466,18 +466,7 @@ mod tests {
     }
 
     fn parts(misbehaviour: &Misbehaviour) -> usize {
-        let several = [
-            "mpp-total-differs",
-            "mpp-secret-missing",
-            "onion-again",
-            "amp-total-differs",
-            "amp-early",
-        ];
-        if several.contains(&misbehaviour.name.as_str()) {
-            2
-        } else {
-            1
-        }
+        if misbehaviour.needs_parts { 2 } else { 1 }
     }
 
     #[test]

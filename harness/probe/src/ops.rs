@@ -23,7 +23,7 @@ use lnconform_protocol::OpError;
 use lnconform_protocol::events::Query;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
-use lnconform_spec::misbehaviours;
+use lnconform_spec::misbehaviours::{self, Misbehaviour};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,8 +38,32 @@ const CONNECT_AGAIN: Duration = Duration::from_secs(2);
 /// Blocks that the last HTLC has left, unless a step says otherwise.
 pub(crate) const FINAL_DELTA: u32 = 80;
 
+/// Operations by which the node has something to remember that LDK knows nothing of.
+const REMEMBERED: [&str; 8] = [
+    "invoice.create",
+    "amp.send",
+    "payment.cancel",
+    "tunnel.pool",
+    "tunnel.assign",
+    "tunnel.pay",
+    "tunnel.settle",
+    crate::fulfillment::NEXT,
+];
+
 /// Answers one operation; `node` is asked for once the params have been read.
 pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
+    let answer = perform(op, params, &node);
+    if answer.is_ok()
+        && REMEMBERED.contains(&op)
+        && let Ok(node) = node()
+    {
+        // What was answered, a restart must not forget.
+        node.save(true);
+    }
+    answer
+}
+
+fn perform(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     match op {
         "chain.sync" => chain_sync(params, node),
         "wallet.new_address" => Ok(json!({"address": lock(&node()?.wallet).address().to_string()})),
@@ -456,8 +480,10 @@ pub(crate) fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> 
                     "the probe has {name} in its list and does not know how"
                 )));
             }
-            let idle = plan.parts.len() < 2 && OF_SEVERAL.contains(&name);
-            let same = format!("{plan:?}") == before && !OF_THE_STEP.contains(&name);
+            let known = misbehaviours::find(name);
+            let is = |field: fn(&Misbehaviour) -> bool| known.as_ref().is_some_and(field);
+            let idle = plan.parts.len() < 2 && is(|m| m.needs_parts);
+            let same = format!("{plan:?}") == before && !is(|m| m.in_step);
             if idle || same {
                 return Err(OpError::invalid(format!(
                     "param misbehave is {name}, which changes nothing in this payment"
@@ -468,24 +494,6 @@ pub(crate) fn apply(plan: &mut Plan, name: Option<&str>) -> Result<(), OpError> 
         None => Ok(()),
     }
 }
-
-/// Wrongs that need a payment of several HTLCs.
-const OF_SEVERAL: [&str; 5] = [
-    "onion-again",
-    "mpp-total-differs",
-    "mpp-secret-missing",
-    "amp-early",
-    "amp-total-differs",
-];
-
-/// Wrongs that are in what the step asks for, and not in its HTLCs: an invoice paid against its terms, a
-/// request beside the payment of an invoice.
-const OF_THE_STEP: [&str; 4] = [
-    "amp-to-plain-invoice",
-    "plain-to-amp-invoice",
-    "amp-invoice-expired",
-    "keysend-proof-on-invoice",
-];
 
 fn keysend(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     let to = public_key(params, "to")?;

@@ -693,19 +693,21 @@ pub(crate) mod tests {
         assert!(payee.set(&hash()).is_none());
     }
 
+    /// With the preimage of [`keysend`].
+    fn invoice() -> Invoice {
+        Invoice {
+            preimage: Some(PREIMAGE_BYTES),
+            secret: [7; 32],
+            amount_msat: Some(100_000),
+        }
+    }
+
     #[test]
     fn an_invoice_wants_its_blocks() {
         let payload = stream(&[payment_data(&[7; 32], 100_000)]);
         for (height, taken) in [(558, true), (559, false)] {
             let mut payee = Payee::default();
-            payee.expect(
-                hash(),
-                Invoice {
-                    preimage: Some(PREIMAGE_BYTES),
-                    secret: [7; 32],
-                    amount_msat: Some(100_000),
-                },
-            );
+            payee.expect(hash(), invoice());
             let htlc = Arrived {
                 height,
                 ..arrived(&payload)
@@ -720,14 +722,7 @@ pub(crate) mod tests {
     #[test]
     fn an_invoice_wants_its_secret() {
         let mut payee = Payee::default();
-        payee.expect(
-            hash(),
-            Invoice {
-                preimage: Some(PREIMAGE_BYTES),
-                secret: [7; 32],
-                amount_msat: Some(100_000),
-            },
-        );
+        payee.expect(hash(), invoice());
         let payload = stream(&[keysend()]);
         let decision = payee.arrive(&arrived(&payload));
         assert_eq!(rule(decision), (Some(PAYMENT_SECRET), 0x400f));

@@ -9,6 +9,9 @@ mod form;
 pub(crate) mod lies;
 pub(crate) mod pool;
 mod receipts;
+pub(crate) mod state;
+#[cfg(test)]
+mod testing;
 pub(crate) mod tunnel;
 
 use crate::misbehave::Plan;

@@ -178,7 +178,7 @@ impl Raw {
                 .with("act", spelled_act(judged.act))
                 .with("why", why.clone())
                 .done();
-            self.hook.events.push("message-refused", None, (), fields);
+            self.hook.tell("message-refused", fields);
         }
         if let Some((NextNode::Id(id), message)) = &judged.forward {
             let next = lock(&self.links)

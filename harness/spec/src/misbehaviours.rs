@@ -22,6 +22,13 @@ pub struct Misbehaviour {
     pub reader: Option<String>,
     /// Operations on which a step may name it.
     pub operations: Vec<String>,
+    /// It needs a payment of several HTLCs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_parts: bool,
+    /// It is in what the step asks for, and not in the HTLCs: an invoice paid against its terms, a request
+    /// beside the payment of an invoice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_step: bool,
     /// In words.
     pub does: String,
 }

@@ -52,6 +52,9 @@ pub fn show_misbehaviour(m: &Misbehaviour) {
             print(format!("  {what} {id}"));
         }
     }
+    if m.needs_parts {
+        print("  needs a payment of several HTLCs");
+    }
 }
 
 /// Says what was selected and will not run.

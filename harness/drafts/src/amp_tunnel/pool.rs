@@ -148,15 +148,21 @@ impl Pool {
 
     /// The neighbours from the leaf of an entry upwards; `None` for an index beyond the leaves.
     pub fn path(&self, index: u32) -> Option<Vec<Hash>> {
-        let mut at = usize::try_from(index).ok()?;
-        self.leaves().get(at)?;
-        let mut path = Vec::new();
-        for level in &self.levels {
-            path.extend(level.get(at ^ 1));
-            at /= 2;
-        }
-        Some(path)
+        neighbours(&self.levels, index)
     }
+}
+
+/// The neighbours from leaf `index` of a tree upwards, whose levels begin with the leaves; `None` for an index
+/// beyond them.
+pub(crate) fn neighbours(levels: &[Vec<Hash>], index: u32) -> Option<Vec<Hash>> {
+    let mut at = usize::try_from(index).ok()?;
+    levels.first()?.get(at)?;
+    let mut path = Vec::new();
+    for level in levels {
+        path.extend(level.get(at ^ 1));
+        at /= 2;
+    }
+    Some(path)
 }
 
 /// An entry of a pool as it is shown to somebody.

@@ -3,10 +3,11 @@
 use super::pool::{Assignment, Entry, Header, check_entry};
 use super::receipt::{Htlc, Receipt, set_digest, set_sum};
 use super::{
-    Hash, Message, Opening, Place, Request, check_recipient_id, decode_request, root_bound,
-    root_hash,
+    Contradiction, Hash, Message, Opening, Place, Request, check_recipient_id, decode_request,
+    root_bound, root_hash,
 };
 use crate::keys::{Point, SecretKey, public, sha256};
+use crate::keysend_proof::sentences;
 use crate::rules::{self, Rules, Violation};
 
 /// AMP proofs, derivation: what a claim signs.
@@ -227,14 +228,6 @@ const NOT_PROVEN: [(Applies, &str); 13] = [
     (|_| true, "Who stands behind the keys."),
 ];
 
-fn sentences(table: &[(Applies, &'static str)], facts: Facts) -> Vec<&'static str> {
-    table
-        .iter()
-        .filter(|(applies, _)| applies(facts))
-        .map(|(_, sentence)| *sentence)
-        .collect()
-}
-
 /// Checks a receipt, with the HTLCs where they are shown, against request and opening.
 fn check_receipt(
     rules: &Rules,
@@ -391,17 +384,6 @@ pub fn verify(rules: &Rules, proof: &Proof<'_>) -> Result<Verified, Violation> {
     })
 }
 
-/// Whether two receipts convict a recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction {
-    /// They do.
-    pub proven: bool,
-    /// What is, or is not, proven.
-    pub statement: &'static str,
-    /// Names of the fields that differ, where it is proven.
-    pub differs: Vec<&'static str>,
-}
-
 /// Judges two receipts for one commitment: both are signed by the recipient, and what they state
 /// differs. The bytes of the signatures do not matter.
 ///
@@ -419,39 +401,21 @@ pub fn contradiction(
         Receipt::decode(rules, first)?,
         Receipt::decode(rules, second)?,
     );
-    let not = |statement| Contradiction {
-        proven: false,
-        statement,
-        differs: Vec::new(),
-    };
     let signed = first.is_signed_by(recipient_id, commitment)
         && second.is_signed_by(recipient_id, commitment);
-    if let Err(_unsigned) = rules.check(rules::AIT_CONTRADICTION_SIGNATURES, signed, String::new) {
-        return Ok(not(
-            "Not both receipts are signed by the recipient key for this commitment.",
-        ));
-    }
     let (a, b) = (&first.statement, &second.statement);
-    let differs: Vec<&'static str> = [
+    let fields = [
         ("set_id", a.set_id != b.set_id),
         ("root_hash", a.root_hash != b.root_hash),
         ("set_digest", a.set_digest != b.set_digest),
         ("received_msat", a.received_msat != b.received_msat),
         ("settled_time", a.settled_time != b.settled_time),
-    ]
-    .into_iter()
-    .filter_map(|(name, differs)| differs.then_some(name))
-    .collect();
-    let differ = !differs.is_empty();
-    if let Err(_same) = rules.check(rules::AIT_CONTRADICTION_DIFFERS, differ, String::new) {
-        return Ok(not("Both receipts state the same."));
-    }
-    Ok(Contradiction {
-        proven: true,
-        statement: "The recipient key signed two receipts for one commitment that contradict each \
-                    other.",
-        differs,
-    })
+    ];
+    let by = [
+        rules::AIT_CONTRADICTION_SIGNATURES,
+        rules::AIT_CONTRADICTION_DIFFERS,
+    ];
+    Ok(Contradiction::judge(rules, by, signed, &fields))
 }
 
 /// Whether two assignments convict an LSP.

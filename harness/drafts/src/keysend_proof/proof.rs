@@ -1,6 +1,6 @@
 //! What third parties do: claims, the verifier, contradictory receipts.
 
-use super::{Hash, Opening, Receipt, Request, check_recipient_id, tagged};
+use super::{Contradiction, Hash, Opening, Receipt, Request, check_recipient_id, tagged};
 use crate::bolt12::merkle;
 use crate::keys::{Point, SecretKey, public};
 use crate::rules::{self, Rules, Violation};
@@ -150,7 +150,11 @@ const NOT_PROVEN: [(Applies, &str); 9] = [
     (|_| true, "Who stands behind the keys."),
 ];
 
-fn sentences(table: &[(Applies, &'static str)], facts: Facts) -> Vec<&'static str> {
+/// Sentences, each with the facts that it applies to.
+type Table<F> = [(fn(F) -> bool, &'static str)];
+
+/// The sentences of a table that apply to what was found.
+pub(crate) fn sentences<F: Copy>(table: &Table<F>, facts: F) -> Vec<&'static str> {
     table
         .iter()
         .filter(|(applies, _)| applies(facts))
@@ -232,17 +236,6 @@ pub fn verify(rules: &Rules, proof: &Proof<'_>) -> Result<Verified, Violation> {
     })
 }
 
-/// Whether two receipts convict a recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction {
-    /// They do.
-    pub proven: bool,
-    /// What is, or is not, proven.
-    pub statement: &'static str,
-    /// Names of the fields that differ, where it is proven.
-    pub differs: Vec<&'static str>,
-}
-
 /// Judges two receipts for one commitment.
 ///
 /// Keysend proof, contradictory receipts: both are signed by the recipient, and what they state
@@ -262,41 +255,17 @@ pub fn contradiction(
         Receipt::decode(rules, first)?,
         Receipt::decode(rules, second)?,
     );
-    let not = |statement| Contradiction {
-        proven: false,
-        statement,
-        differs: Vec::new(),
-    };
-
     let signed = first.is_signed_by(rules, recipient_id, commitment)
         && second.is_signed_by(rules, recipient_id, commitment);
-    let signed = rules.check(rules::KSP_CONTRADICTION_SIGNATURES, signed, String::new);
-    if signed.is_err() {
-        return Ok(not(
-            "Not both receipts are signed by the recipient key for this commitment.",
-        ));
-    }
     let (a, b) = (&first.statement, &second.statement);
-    let differs: Vec<&'static str> = [
+    let fields = [
         ("payment_hash", a.payment_hash != b.payment_hash),
         ("received_msat", a.received_msat != b.received_msat),
         ("settled_time", a.settled_time != b.settled_time),
-    ]
-    .into_iter()
-    .filter_map(|(name, differs)| differs.then_some(name))
-    .collect();
-    let differ = rules.check(
+    ];
+    let by = [
+        rules::KSP_CONTRADICTION_SIGNATURES,
         rules::KSP_CONTRADICTION_DIFFERS,
-        !differs.is_empty(),
-        String::new,
-    );
-    if differ.is_err() {
-        return Ok(not("Both receipts state the same."));
-    }
-    Ok(Contradiction {
-        proven: true,
-        statement: "The recipient key signed two receipts for one commitment that contradict each \
-                    other.",
-        differs,
-    })
+    ];
+    Ok(Contradiction::judge(rules, by, signed, &fields))
 }

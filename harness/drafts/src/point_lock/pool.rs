@@ -1,6 +1,7 @@
 //! The pool of nonce pairs that a recipient leaves with its LSP.
 
 use super::{NoncePair, NoncePoints, Result};
+use crate::amp_tunnel;
 use crate::bolt12::merkle::{self, tagged_hash};
 use crate::keys::{self, Point, PublicKey, SecretKey};
 use crate::rules::{self, Rules};
@@ -148,14 +149,7 @@ impl Pool {
 
     /// The neighbours from the leaf of entry `index` up to the root; `None` for an unknown entry.
     pub fn path(&self, index: u32) -> Option<Vec<Node>> {
-        let mut at = usize::try_from(index).ok()?;
-        self.leaves().get(at)?;
-        let mut path = Vec::new();
-        for level in &self.levels {
-            path.extend(level.get(at ^ 1));
-            at /= 2;
-        }
-        Some(path)
+        amp_tunnel::neighbours(&self.levels, index)
     }
 }
 

@@ -293,7 +293,7 @@ impl Hook {
                 held.from = Some(peer);
                 lock(&self.wire).held.insert(htlc, held.clone());
                 let fields = json!({"payment_hash": hex(held.hash)});
-                self.events.push("htlc-held", None, (), fields);
+                self.tell("htlc-held", fields);
             }
             if held.wrong.as_deref() != Some(WITHOUT_PATH) {
                 given.extend(held.paths.iter().filter_map(to_ldk).map(|path| (id, path)));
@@ -330,7 +330,7 @@ impl Hook {
                 .maybe("payment_hash", hash.map(hex))
                 .with("path", hex(&bytes))
                 .done();
-            self.events.push("release-path", None, (), fields);
+            self.tell("release-path", fields);
             if !early {
                 continue;
             }
@@ -410,7 +410,7 @@ impl Hook {
             .maybe("reply_path", reply_path)
             .maybe("about", about)
             .done();
-        self.events.push("onion-message", None, (), fields);
+        self.tell("onion-message", fields);
     }
 
     /// The probe is told of an HTLC: for the first time over this path, with this reply path, or again.
@@ -435,7 +435,7 @@ impl Hook {
             .with("reply_path_again", again)
             .maybe("about", about)
             .done();
-        self.events.push("onion-message", None, (), fields);
+        self.tell("onion-message", fields);
     }
 
     /// A message has come. Answers whether it is of async payments: by its type, or by the path that it
@@ -458,7 +458,7 @@ impl Hook {
                 .maybe("rule", rule)
                 .with("message", e.to_string())
                 .done();
-            self.events.push("onion-message-refused", None, (), fields);
+            self.tell("onion-message-refused", fields);
         }
         true
     }
@@ -507,7 +507,7 @@ impl Hook {
             (Some(Mark::Available(false, _)), Name::HeldHtlcAvailable) => {}
             (Some(Mark::Paying(hash)), Name::ReleaseHeldHtlc) => {
                 let fields = json!({"payment_hash": hex(hash)});
-                self.events.push("payment-asked-for", None, (), fields);
+                self.tell("payment-asked-for", fields);
             }
             (Some(Mark::Release(..)), _) => {
                 // Pull request 1149: the HTLC goes on after its release, and after nothing else.
@@ -532,7 +532,7 @@ impl Hook {
         if wrong == Some(EARLY) || !state.released.insert(htlc) {
             drop(state);
             // Pull request 1149: one release is enough, and another finds nothing that is held.
-            self.events.push("htlc-not-held", None, (), json!({}));
+            self.tell("htlc-not-held", json!({}));
             return;
         }
         drop(state);
@@ -542,7 +542,7 @@ impl Hook {
             eprintln!("adapter: the channel of a held HTLC is gone");
             return;
         };
-        self.events.push("htlc-released", None, (), json!({}));
+        self.tell("htlc-released", json!({}));
         let release = AsyncPaymentsContext::ReleaseHeldHtlc {
             intercept_id: intercept_id(htlc, from),
             prev_outbound_scid_alias: alias,

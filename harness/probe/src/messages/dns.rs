@@ -10,10 +10,11 @@
 //! `dns-unknown` {`domain_name`}. Events of who asks: `dns-proven` {`query`, `texts`}, `dns-refused`
 //! {`query`, `rule`, `message`}.
 
-use crate::messages::{Messages, Received, To, reply_record};
+use crate::messages::{Hears, Messages, Received, To, reply_record};
 use crate::node::Node;
 use crate::node::env::lock;
 use crate::node::hook::Hook;
+use crate::ops::misbehaviour;
 use lnconform_drafts::dns::chain::Anchor;
 use lnconform_drafts::dns::message::{self, PROOF_TYPE, QUERY_TYPE};
 use lnconform_drafts::dns::{Name, proof};
@@ -22,7 +23,6 @@ use lnconform_drafts::tlv::Record;
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
-use lnconform_spec::misbehaviours;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -128,29 +128,17 @@ impl Asked {
     }
 }
 
-impl Dns {
-    /// Listens for queries and proofs.
-    pub(crate) fn listening(hook: Arc<Hook>, messages: &Messages) -> Arc<Self> {
-        let dns = Arc::new(Self {
+impl Hears for Dns {
+    const KNOWN: &'static [u64] = &[QUERY_TYPE, PROOF_TYPE];
+
+    fn new(hook: Arc<Hook>) -> Self {
+        Self {
             hook,
             state: Mutex::default(),
-        });
-        let own = dns.clone();
-        messages.listen(
-            &[QUERY_TYPE, PROOF_TYPE],
-            Box::new(move |messages, received| own.hear(messages, received)),
-        );
-        dns
+        }
     }
 
-    fn push(&self, kind: &'static str, fields: Value) {
-        self.hook.events.push(kind, None, (), fields);
-    }
-
-    fn hear(&self, messages: &Messages, received: &Received) -> bool {
-        let Some(payload) = &received.payload else {
-            return false;
-        };
+    fn hear(&self, messages: &Messages, received: &Received, payload: &Record) -> bool {
         match payload.kind {
             QUERY_TYPE => self.queried(messages, received, &payload.value),
             PROOF_TYPE => self.answered(received, &payload.value),
@@ -158,19 +146,21 @@ impl Dns {
         }
         true
     }
+}
 
+impl Dns {
     fn queried(&self, messages: &Messages, received: &Received, value: &[u8]) {
         let name = match read_query(value, received.reply_path.is_some()) {
             Ok(name) => name,
             Err(violation) => {
                 let fields = json!({"rule": violation.rule, "message": violation.to_string()});
-                return self.push("dns-query-refused", fields);
+                return self.hook.tell("dns-query-refused", fields);
             }
         };
         let fields = json!({"domain_name": String::from_utf8_lossy(&name)});
         let served = lock(&self.state).served.get(&name).cloned();
         let Some(served) = served else {
-            return self.push("dns-unknown", fields);
+            return self.hook.tell("dns-unknown", fields);
         };
         let sent = answer(value, &served)
             .map_err(|e| e.to_string())
@@ -183,7 +173,7 @@ impl Dns {
                 sent.map_err(|e| e.to_string())
             });
         match sent {
-            Ok(()) => self.push("dns-answered", fields),
+            Ok(()) => self.hook.tell("dns-answered", fields),
             Err(e) => eprintln!("adapter: a proof is not sent: {e}"),
         }
     }
@@ -196,16 +186,18 @@ impl Dns {
         drop(state);
         let Some(asked) = asked else {
             let fields = json!({"message": "nothing was asked for that this proof answers"});
-            return self.push("dns-refused", fields);
+            return self.hook.tell("dns-refused", fields);
         };
         let fields = ResultObject::new().with("query", hex(asked.mark));
         match asked.read(value) {
-            Ok(texts) => self.push("dns-proven", fields.with("texts", texts).done()),
+            Ok(texts) => self
+                .hook
+                .tell("dns-proven", fields.with("texts", texts).done()),
             Err(violation) => {
                 let fields = fields
                     .with("rule", violation.rule)
                     .with("message", violation.to_string());
-                self.push("dns-refused", fields.done());
+                self.hook.tell("dns-refused", fields.done());
             }
         }
     }
@@ -221,23 +213,11 @@ pub fn call(op: &str, params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, F
     }
 }
 
-fn wrong(params: Params<'_>, op: &str) -> Result<Option<String>, OpError> {
-    let Some(name) = params.maybe("misbehave", Params::str)? else {
-        return Ok(None);
-    };
-    match misbehaviours::find(name) {
-        Some(known) if known.operations.iter().any(|o| o == op) => Ok(Some(known.name)),
-        _ => Err(OpError::invalid(format!(
-            "param misbehave is {name}, which is nothing that {op} can do"
-        ))),
-    }
-}
-
 fn serve(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     let name = params.str("domain_name")?.as_bytes().to_vec();
     let served = Served {
         proof: params.hex("proof")?,
-        wrong: wrong(params, "dns.serve")?,
+        wrong: misbehaviour(params, "dns.serve")?,
     };
     lock(&node()?.dns.state).served.insert(name, served);
     Ok(json!({}))
@@ -261,7 +241,7 @@ fn ask(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
     let now = params.number("now")?;
     let anchors = params.list("anchors")?.iter().map(anchor);
     let anchors = anchors.collect::<Result<_, _>>()?;
-    let wrong = wrong(params, "dns.query")?;
+    let wrong = misbehaviour(params, "dns.query")?;
     let node = node()?;
     let mark = node.hook.draw();
     let path = node.messages.reply_path(&[], &mark, &[PROOF_TYPE]);
@@ -284,6 +264,7 @@ fn ask(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lnconform_spec::misbehaviours;
 
     const NAME: &str = "alice.example.";
 

@@ -17,7 +17,7 @@
 
 use crate::messages::async_wire::{DIALECT, Mark as Own, read_path};
 use crate::messages::static_invoice::{Parts, field};
-use crate::messages::{Messages, Received, To, reply_record};
+use crate::messages::{Hears, Messages, Received, To, reply_record};
 use crate::node::Node;
 use crate::node::env::lock;
 use crate::node::hook::{Hook, now};
@@ -143,29 +143,59 @@ fn offer_of(paths: &[BlindedPath], hook: &Hook) -> Result<(Vec<Record>, String),
     Ok((records, text))
 }
 
-impl InvoiceServer {
-    /// Listens for the messages of bLIP 66, and for requests that are for a static invoice kept here.
-    pub(crate) fn listening(hook: Arc<Hook>, messages: &Messages) -> Arc<Self> {
-        let server = Arc::new(Self {
+impl Hears for InvoiceServer {
+    const KNOWN: &'static [u64] = &KNOWN;
+
+    fn new(hook: Arc<Hook>) -> Self {
+        let mut state = State::default();
+        state.server.limit = Some(LIMIT);
+        Self {
             hook,
-            state: Mutex::default(),
-        });
-        lock(&server.state).server.limit = Some(LIMIT);
-        let own = server.clone();
-        messages.listen(
-            &KNOWN,
-            Box::new(move |messages, received| own.hear(messages, received)),
-        );
-        server
+            state: Mutex::new(state),
+        }
     }
 
+    fn hear(&self, messages: &Messages, received: &Received, payload: &Record) -> bool {
+        let known = received.path_id.as_ref();
+        let given = known.and_then(|id| lock(&self.state).given.get(id).cloned());
+        let name = match payload.kind {
+            payload::INVOICE_REQUEST if given.is_some() => None,
+            kind if KNOWN.contains(&kind) => Name::by_number(DIALECT, kind),
+            _ => return false,
+        };
+        // What comes over another path, or none, has no mark of the probe's.
+        let given = given.unwrap_or(Given {
+            mark: Mark::default(),
+            about: RIGHT,
+            turn: 0,
+        });
+        let answered = match name {
+            None => self.requested(messages, received, &payload.value, &given),
+            Some(name) => self.take(messages, received, name, &payload.value, &given),
+        };
+        if let Err(e) = answered {
+            let rule = match &e {
+                Error::Rule(violation) => Some(violation.rule),
+                Error::Other(_) => None,
+            };
+            let fields = ResultObject::new()
+                .with("peer", received.peer.to_string())
+                .maybe("rule", rule)
+                .with("message", e.to_string())
+                .done();
+            self.hook.tell("onion-message-refused", fields);
+        }
+        true
+    }
+}
+
+impl InvoiceServer {
     fn push(&self, direction: &str, name: &str, about: &str, more: ResultObject) {
         let fields = more
             .with("direction", direction)
             .with("message", name)
             .with("about", about);
-        let events = &self.hook.events;
-        events.push("onion-message", None, (), fields.done());
+        self.hook.tell("onion-message", fields.done());
     }
 
     /// A path to the probe, marked.
@@ -199,43 +229,6 @@ impl InvoiceServer {
         messages.send(&[], to, records).map_err(Error::other)?;
         self.push("sent", name, about, ResultObject::new());
         Ok(())
-    }
-
-    fn hear(&self, messages: &Messages, received: &Received) -> bool {
-        let Some(payload) = &received.payload else {
-            return false;
-        };
-        let known = received.path_id.as_ref();
-        let given = known.and_then(|id| lock(&self.state).given.get(id).cloned());
-        let name = match payload.kind {
-            payload::INVOICE_REQUEST if given.is_some() => None,
-            kind if KNOWN.contains(&kind) => Name::by_number(DIALECT, kind),
-            _ => return false,
-        };
-        // What comes over another path, or none, has no mark of the probe's.
-        let given = given.unwrap_or(Given {
-            mark: Mark::default(),
-            about: RIGHT,
-            turn: 0,
-        });
-        let answered = match name {
-            None => self.requested(messages, received, &payload.value, &given),
-            Some(name) => self.take(messages, received, name, &payload.value, &given),
-        };
-        if let Err(e) = answered {
-            let rule = match &e {
-                Error::Rule(violation) => Some(violation.rule),
-                Error::Other(_) => None,
-            };
-            let fields = ResultObject::new()
-                .with("peer", received.peer.to_string())
-                .maybe("rule", rule)
-                .with("message", e.to_string())
-                .done();
-            let events = &self.hook.events;
-            events.push("onion-message-refused", None, (), fields);
-        }
-        true
     }
 
     fn take(
@@ -495,7 +488,7 @@ impl InvoiceServer {
                 let text = offer::encode(&Rules::all(), &left.records)?;
                 lock(&self.state).ready.push((slot, text.clone()));
                 let fields = json!({"slot": slot, "offer": text});
-                self.hook.events.push("offer-ready", None, (), fields);
+                self.hook.tell("offer-ready", fields);
                 Ok(())
             }
             offline::Answer::Release | offline::Answer::Nothing => Ok(()),

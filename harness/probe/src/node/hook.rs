@@ -5,17 +5,18 @@
 //! whatever has come; how the HTLC is answered is the probe's own affair. LDK settles and fails; the
 //! packet of a failure is replaced on its way out like the onion.
 
+mod incoming;
+mod outgoing;
+
 use crate::amp;
-use crate::blind::{self, Judged};
 use crate::fulfillment::{self as payloads, Fulfillments};
-use crate::messages::static_invoice;
 use crate::node::Cm;
-use crate::node::book::{Answer, Book, Incoming};
+use crate::node::book::{Answer, Book, Ended};
 use crate::node::env::{Env, lock};
 use crate::node::state::Keeper;
-use crate::node::transcript::{Direction, Transcript, spelled};
-use crate::payee::{Arrived, Decision, Payee, Refusal, details};
-use crate::shot::{payment_data, read_failure, truncated};
+use crate::node::transcript::{Direction, Transcript};
+use crate::payee::Payee;
+use crate::shot::read_failure;
 use crate::trampoline::pr836;
 use bitcoin::constants::ChainHash;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
@@ -23,14 +24,12 @@ use lightning03::ln::channelmanager::PaymentId;
 use lightning03::ln::msgs::{self, BaseMessageHandler, ChannelMessageHandler, MessageSendEvent};
 use lightning03::ln::types::ChannelId;
 use lightning03::types::features::{InitFeatures, NodeFeatures};
-use lightning03::types::payment::{PaymentHash, PaymentSecret};
-use lightning03::util::ser::{LengthReadable, Readable, Writeable};
-use lnconform_drafts::failure::{self, code};
+use lightning03::types::payment::PaymentSecret;
+use lightning03::util::ser::{LengthReadable, Writeable};
+use lnconform_drafts::failure;
 use lnconform_drafts::keys;
-use lnconform_drafts::onion::{self, Context, Hop, PAYMENT_SIZE};
-use lnconform_drafts::payload::kind;
-use lnconform_drafts::rules::{self, Rules};
-use lnconform_drafts::tlv::{self, Record};
+use lnconform_drafts::rules::Rules;
+use lnconform_drafts::tlv;
 use lnconform_protocol::events::Events;
 use lnconform_protocol::params::{self, ResultObject, hex};
 use serde_json::{Value, json};
@@ -158,44 +157,13 @@ impl Hook {
         self.cm.current_best_block().height
     }
 
+    /// Tells the harness of something that has to do with no payment of the probe's own.
+    pub(crate) fn tell(&self, kind: &'static str, fields: Value) {
+        self.events.push(kind, None, (), fields);
+    }
+
     fn note(&self, direction: Direction, peer: PublicKey, message: &str, fields: Value) {
         self.transcript.note(direction, peer, message, fields);
-    }
-
-    fn heard(&self, peer: PublicKey, message: &str, bytes: &impl Writeable) {
-        let fields = json!({"bytes": hex(bytes.encode())});
-        self.note(Direction::In, peer, message, fields);
-    }
-
-    // ---- out
-
-    /// Puts the shot's onion in the place of LDK's.
-    fn shoot(&self, peer: PublicKey, add: &mut msgs::UpdateAddHTLC) {
-        self.flag(add);
-        let mut book = lock(&self.book);
-        let htlc = (add.channel_id, add.htlc_id);
-        let packed = match book.launch(htlc, add.payment_hash.0, add.amount_msat, add.cltv_expiry) {
-            Ok(Some(packed)) => packed,
-            Ok(None) => {
-                drop(book);
-                let onion = add.onion_routing_packet.encode();
-                self.fulfillments.forwards(htlc, &onion);
-                self.note_add(Direction::Out, peer, add, None);
-                return;
-            }
-            Err(e) => {
-                eprintln!("adapter: an onion cannot be made, and LDK's goes out instead: {e}");
-                return;
-            }
-        };
-        match msgs::OnionPacket::read(&mut &packed.packet[..]) {
-            Ok(packet) => add.onion_routing_packet = packet,
-            Err(e) => eprintln!("adapter: an onion cannot be put into LDK's form: {e}"),
-        }
-        add.blinding_point = packed.path_key;
-        let payload = packed.payload.clone();
-        drop(book);
-        self.note_add(Direction::Out, peer, add, Some(payload_value(&payload)));
     }
 
     fn note_add(
@@ -218,295 +186,9 @@ impl Hook {
         self.note(direction, peer, "update_add_htlc", fields);
     }
 
-    /// Puts the failure that was meant in the place of LDK's, which is encrypted for nobody. Both
-    /// messages take an HTLC away alike, so that the one for an onion that could not be read may stand
-    /// for the other.
-    fn fail(
-        &self,
-        peer: PublicKey,
-        fail: &mut msgs::UpdateFailHTLC,
-    ) -> Option<msgs::UpdateFailMalformedHTLC> {
-        let mut book = lock(&self.book);
-        let incoming = book.answer(&(fail.channel_id, fail.htlc_id))?;
-        if let Some((onion, code)) = incoming.malformed {
-            let bytes = [
-                &fail.channel_id.0[..],
-                &fail.htlc_id.to_be_bytes(),
-                &onion,
-                &code.to_be_bytes(),
-            ];
-            return reread(&bytes.concat());
-        }
-        let (failure, garble) = (incoming.failure.clone(), incoming.garble.clone());
-        let (secret, refused, hash) = (incoming.shared_secret, incoming.refused, incoming.hash);
-        drop(book);
-        if !refused {
-            // The payee took it, and LDK has reasons of its own; its log has them.
-            let fields = ResultObject::new()
-                .with("payment_hash", hex(hash))
-                .with("message", "LDK does not hold it: see the log")
-                .done();
-            self.events.push("payment-refused", None, (), fields);
-        }
-        let inner = lock(&self.pr836).inner(&hash);
-        let packet = match pr836::failure(inner, &secret, &failure) {
-            Ok(packet) => match garble {
-                Some(name) => crate::failures::garbled(&name, &secret, packet),
-                None => packet,
-            },
-            Err(e) => {
-                eprintln!("adapter: a failure cannot be made: {e}");
-                return None;
-            }
-        };
-        let length = u16::try_from(packet.len()).unwrap_or(u16::MAX);
-        let bytes = [
-            &fail.channel_id.0[..],
-            &fail.htlc_id.to_be_bytes(),
-            &length.to_be_bytes(),
-            &packet,
-        ]
-        .concat();
-        match reread(&bytes) {
-            Some(message) => *fail = message,
-            None => eprintln!("adapter: a failure cannot be put into LDK's form"),
-        }
-        let fields = ResultObject::new()
-            .with("channel_id", hex(fail.channel_id.0))
-            .with("htlc_id", fail.htlc_id)
-            .with("failure", failure_fields(&failure).done())
-            .done();
-        self.note(Direction::Out, peer, "update_fail_htlc", fields);
-        None
-    }
-
-    fn outgoing(&self, event: &mut MessageSendEvent) {
-        match event {
-            MessageSendEvent::UpdateHTLCs {
-                node_id, updates, ..
-            } => {
-                let peer = *node_id;
-                for add in &mut updates.update_add_htlcs {
-                    self.shoot(peer, add);
-                }
-                for mut fail in std::mem::take(&mut updates.update_fail_htlcs) {
-                    match self.fail(peer, &mut fail) {
-                        Some(malformed) => updates.update_fail_malformed_htlcs.push(malformed),
-                        None => updates.update_fail_htlcs.push(fail),
-                    }
-                }
-                for malformed in &updates.update_fail_malformed_htlcs {
-                    let fields = json!({
-                        "channel_id": hex(malformed.channel_id.0),
-                        "htlc_id": malformed.htlc_id,
-                        "failure": {"code": malformed.failure_code},
-                    });
-                    self.note(Direction::Out, peer, "update_fail_malformed_htlc", fields);
-                }
-                for fulfil in &updates.update_fulfill_htlcs {
-                    let htlc = (fulfil.channel_id, fulfil.htlc_id);
-                    let taken = lock(&self.book).answer(&htlc).map(|i| i.shared_secret);
-                    let hash = keys::sha256(&[&fulfil.payment_preimage.0]);
-                    self.fulfillments.settles(htlc, hash, taken);
-                    let fields = json!({
-                        "channel_id": hex(fulfil.channel_id.0),
-                        "htlc_id": fulfil.htlc_id,
-                        "preimage": hex(fulfil.payment_preimage.0),
-                    });
-                    self.note(Direction::Out, peer, "update_fulfill_htlc", fields);
-                }
-            }
-            MessageSendEvent::SendRevokeAndACK { node_id, msg } => {
-                self.give_release_paths(*node_id, msg);
-                self.note(Direction::Out, *node_id, "revoke_and_ack", json!({}));
-            }
-            MessageSendEvent::HandleError { node_id, action } => {
-                let (message, data) = match action {
-                    msgs::ErrorAction::SendErrorMessage { msg }
-                    | msgs::ErrorAction::DisconnectPeer { msg: Some(msg) } => {
-                        ("error", msg.data.clone())
-                    }
-                    msgs::ErrorAction::SendWarningMessage { msg, .. }
-                    | msgs::ErrorAction::DisconnectPeerWithWarning { msg } => {
-                        ("warning", msg.data.clone())
-                    }
-                    _ => return,
-                };
-                self.note(Direction::Out, *node_id, message, json!({"data": data}));
-            }
-            other => {
-                // LDK's names for what it sends are those of the messages, but for their form.
-                let text = format!("{other:?}");
-                let name = text.split([' ', '(', '{']).next().unwrap_or_default();
-                let node = text.split("node_id: PublicKey(").nth(1);
-                let key = node.and_then(|text| text.get(..66)?.parse::<PublicKey>().ok());
-                if let (Some(peer), false) = (key, name.contains("Gossip")) {
-                    self.note(Direction::Out, peer, &spelled(name), json!({}));
-                }
-            }
-        }
-    }
-
-    // ---- in
-
-    /// What LDK is handed in the place of an HTLC that has come.
-    fn arrive(&self, peer: PublicKey, add: &msgs::UpdateAddHTLC) -> msgs::UpdateAddHTLC {
-        let packet = add.onion_routing_packet.encode();
-        let context = Context {
-            associated_data: &add.payment_hash.0,
-            size: Some(PAYMENT_SIZE),
-            path_key: add.blinding_point,
-        };
-        let peeled = match onion::peel(&Rules::all(), &self.secret, &packet, context) {
-            Ok(peeled) => peeled,
-            Err(e) => {
-                self.note_add(Direction::In, peer, add, None);
-                let (rule, message) = match &e {
-                    onion::Error::Rule(violation) => (Some(violation.rule), e.to_string()),
-                    _ => (None, e.to_string()),
-                };
-                self.refused(add, rule, onion_code(rule), &message);
-                // LDK answers for itself: there is no secret to answer with.
-                return add.clone();
-            }
-        };
-        let seen = payload_value(&peeled.payload);
-        self.note_add(Direction::In, peer, add, Some(seen));
-        let hash = add.payment_hash.0;
-        // Payments along paths of BOLT 12 invoices of the probe's are taken as those to its node id.
-        let of_static = self.of_static_invoice(&peeled.payload);
-        let is_static = of_static.is_some();
-        let adapted = of_static.or_else(|| {
-            let known = lock(&self.payee).invoice(&hash).is_some();
-            known.then(|| crate::messages::bolt12::unblinded(&self.secret, &peeled.payload))?
-        });
-        let height = self.height() - if is_static { static_invoice::SPARE } else { 0 };
-        let htlc = Arrived {
-            hash,
-            amount_msat: add.amount_msat,
-            cltv_expiry: add.cltv_expiry,
-            payload: adapted.as_deref().unwrap_or(&peeled.payload),
-            shared_secret: peeled.shared_secret,
-            height,
-            now: self.now(),
-        };
-        let (onion, last) = (keys::sha256(&[&packet]), peeled.next.is_none());
-        let again = lock(&self.book).is_said_again(&(add.channel_id, add.htlc_id), &onion);
-        let ways = if last {
-            Vec::new()
-        } else {
-            crate::onward::ways(&self.cm)
-        };
-        let mut payee = lock(&self.payee);
-        if again {
-            payee.forget_onion(&peeled.shared_secret);
-        }
-        let judged = if adapted.is_some() {
-            Judged::Plain
-        } else {
-            blind::judge(
-                &mut payee,
-                &self.secret,
-                &htlc,
-                add.blinding_point,
-                last,
-                &onion,
-            )
-        };
-        let judged = match judged {
-            Judged::Plain if !last => crate::onward::refused(&payee.rules, &htlc, &ways)
-                .map_or(Judged::Plain, |refused| {
-                    Judged::Decided(Decision::Refuse(refused))
-                }),
-            other => other,
-        };
-        let decision = match judged {
-            Judged::Decided(decision) => decision,
-            Judged::Plain if is_static => static_invoice::judged(payee.arrive(&htlc)),
-            Judged::Plain if last => payee.arrive(&htlc),
-            // On the way the probe is LDK.
-            Judged::Plain | Judged::PassOn => {
-                drop(payee);
-                let change = self.is_asked_to_hold(add);
-                let htlc = (add.channel_id, add.htlc_id);
-                let next = peeled.next.as_deref().unwrap_or_default();
-                let passing = Some((peeled.shared_secret, next));
-                let blinded = add.blinding_point.is_some();
-                self.fulfillments.arrived(htlc, blinded, passing);
-                return change;
-            }
-        };
-        drop(payee);
-        // What it is failed with if it is failed later on.
-        let fallback = details(&htlc, None, "the payment was given up");
-        let (failure, taken) = match decision {
-            Decision::Take {
-                amount_msat,
-                total_msat,
-                ..
-            } => (fallback.failure, Some((amount_msat, total_msat))),
-            Decision::Refuse(refusal) => {
-                self.refuse(add, &refusal);
-                (refusal.failure, None)
-            }
-            Decision::RefuseSet(refusal, hashes) => {
-                self.refuse(add, &refusal);
-                for hash in hashes {
-                    lock(&self.payee).failed(&hash);
-                    lock(&self.book).fail_with(&hash, &refusal.failure);
-                }
-                (refusal.failure, None)
-            }
-        };
-        let incoming = Incoming {
-            hash: add.payment_hash.0,
-            shared_secret: peeled.shared_secret,
-            failure,
-            // BOLT 2, removing an HTLC: so is every one failed that came with a path key.
-            malformed: add
-                .blinding_point
-                .map(|_| (onion, code::INVALID_ONION_BLINDING)),
-            onion,
-            garble: None,
-            refused: taken.is_none(),
-            answered: false,
-        };
-        let htlc = (add.channel_id, add.htlc_id);
-        let blinded = add.blinding_point.is_some();
-        self.fulfillments.arrived(htlc, blinded, None);
-        lock(&self.book).arrived((add.channel_id, add.htlc_id), incoming);
-        let (secret, amount_msat, total_msat) = match taken {
-            Some((amount, total)) => (self.ldk_secret(add.payment_hash), amount, total),
-            // LDK fails what has not its secret.
-            None => ([0; 32], add.amount_msat, add.amount_msat),
-        };
-        let mut handed = add.clone();
-        handed.blinding_point = None;
-        if let Some(packet) = self.to_ourselves(add, &secret, amount_msat, total_msat) {
-            handed.onion_routing_packet = packet;
-        }
-        handed
-    }
-
-    fn refuse(&self, add: &msgs::UpdateAddHTLC, refusal: &Refusal) {
-        self.refused(add, refusal.rule, Some(refusal.code), &refusal.message);
-    }
-
-    fn refused(
-        &self,
-        add: &msgs::UpdateAddHTLC,
-        rule: Option<&str>,
-        code: Option<u16>,
-        message: &str,
-    ) {
-        let fields = ResultObject::new()
-            .with("payment_hash", hex(add.payment_hash.0))
-            .with("amount_msat", add.amount_msat.to_string())
-            .maybe("rule", rule)
-            .maybe("code", code)
-            .with("message", message)
-            .done();
-        self.events.push("payment-refused", None, (), fields);
+    fn heard(&self, peer: PublicKey, message: &str, bytes: &impl Writeable) {
+        let fields = json!({"bytes": hex(bytes.encode())});
+        self.note(Direction::In, peer, message, fields);
     }
 
     /// The secrets that LDK wants to see, by hash.
@@ -521,59 +203,9 @@ impl Hook {
         lock(&self.secrets).extend(known);
     }
 
-    fn ldk_secret(&self, hash: PaymentHash) -> [u8; 32] {
-        let mut secrets = lock(&self.secrets);
-        if let Some(secret) = secrets.get(&hash.0) {
-            return secret.0;
-        }
-        let asked = self
-            .cm
-            .create_inbound_payment_for_hash(hash, None, 7200, None, None);
-        match asked {
-            Ok((secret, _)) => {
-                secrets.insert(hash.0, secret);
-                secret.0
-            }
-            Err(()) => {
-                eprintln!("adapter: LDK gives no payment secret");
-                [0; 32]
-            }
-        }
-    }
-
-    /// An onion of one hop from the probe to itself.
-    fn to_ourselves(
-        &self,
-        add: &msgs::UpdateAddHTLC,
-        secret: &[u8; 32],
-        amount_msat: u64,
-        total_msat: u64,
-    ) -> Option<msgs::OnionPacket> {
-        let payload = tlv::encode_unchecked(&[
-            Record::new(kind::AMOUNT, truncated(amount_msat)),
-            Record::new(kind::CLTV, truncated(add.cltv_expiry.into())),
-            payment_data(secret, total_msat),
-        ]);
-        let hop = Hop {
-            pubkey: keys::public(&self.secret),
-            framed: onion::frame(&payload),
-        };
-        let hash = &add.payment_hash.0;
-        let built = onion::build(&Rules::all(), &self.draw_key(), hash, &[hop], PAYMENT_SIZE);
-        let packet = built.ok()?.packet;
-        msgs::OnionPacket::read(&mut &packet[..]).ok()
-    }
-
     fn answered(&self, channel: ChannelId, htlc_id: u64, answer: Answer) {
         let ended = lock(&self.book).answered((channel, htlc_id), answer);
-        if let Some(ended) = ended {
-            self.events.push(
-                ended.kind(),
-                Some(ended.payment.clone()),
-                (),
-                ended.fields(),
-            );
-        }
+        self.tell_ended(ended);
     }
 
     /// The channel is gone, and with it every answer.
@@ -588,25 +220,15 @@ impl Hook {
     /// A payment that LDK did not send at all.
     pub(crate) fn not_sent(&self, payment: &str, id: PaymentId, reason: &str) {
         let ended = lock(&self.book).not_sent(payment, &id.0, reason);
+        self.tell_ended(ended);
+    }
+
+    fn tell_ended(&self, ended: Option<Ended>) {
         if let Some(ended) = ended {
-            self.events.push(
-                ended.kind(),
-                Some(ended.payment.clone()),
-                (),
-                ended.fields(),
-            );
+            let payment = Some(ended.payment.clone());
+            self.events.push(ended.kind(), payment, (), ended.fields());
         }
     }
-}
-
-/// The code that a node answers a broken onion with, by the rule that it breaks.
-fn onion_code(rule: Option<&str>) -> Option<u16> {
-    Some(match rule? {
-        rules::ONION_VERSION => failure::BADONION | failure::PERM | 4,
-        rules::ONION_HMAC => failure::BADONION | failure::PERM | 5,
-        rules::ONION_PUBLIC_KEY => failure::BADONION | failure::PERM | 6,
-        _ => failure::PERM | 22,
-    })
 }
 
 impl BaseMessageHandler for Hook {
@@ -629,7 +251,7 @@ impl BaseMessageHandler for Hook {
             .maybe("warning", warning)
             .done();
         self.note(Direction::In, peer, "disconnect", fields.clone());
-        self.events.push("peer-disconnected", None, (), fields);
+        self.tell("peer-disconnected", fields);
     }
 
     fn provided_node_features(&self) -> NodeFeatures {
@@ -823,7 +445,7 @@ impl ChannelMessageHandler for Hook {
             "peer": peer.to_string(), "channel_id": hex(msg.channel_id.0), "data": msg.data,
         });
         self.note(Direction::In, peer, "error", fields.clone());
-        self.events.push("peer-error", None, (), fields);
+        self.tell("peer-error", fields);
         self.cm.handle_error(peer, msg);
     }
 

@@ -1,20 +1,25 @@
 //! What outlives the process: channels, what is held, and which onion went with which HTLC.
 //!
-//! Everything lies in `state/` below the node's folder. LDK's monitors have a file each, written
-//! whenever LDK asks. LDK's manager and the probe's own memory share one file, so that neither can be
-//! older than the other; it is written before a message goes out and before an event is told, so that
-//! nobody has seen what a killed probe does not remember. Files are replaced by renaming. They are not
-//! synced to the disk: a regtest node has to outlive its process, not the machine.
+//! Everything lies in `state/` below the node's folder. LDK's manager, its monitors and the probe's own
+//! memory share one file, so that none can be older than the others: LDK closes a channel whose monitor
+//! knows more than its manager. The file is written before a message goes out and before an event is told,
+//! so that nobody has seen what a killed probe does not remember. Files are replaced by renaming. They are
+//! not synced to the disk: a regtest node has to outlive its process, not the machine.
 //!
-//! Not remembered: AMP sets that are not settled (their HTLCs are failed), AMP invoices, pools and proofs,
-//! and HTLCs that LDK has not sent yet.
+//! Not remembered: AMP sets that are not settled (their HTLCs are failed), HTLCs that LDK has not sent yet, what
+//! was said in onion messages, and the inner secrets of trampoline payments.
+//!
+//! Each part of the probe writes down its own ([`book::state`], [`payee::state`], [`proofs::state`],
+//! [`fulfillment::state`]); all of it has one version.
 
+use crate::fulfillment;
 use crate::node::book;
 use crate::node::chain::Bitcoind;
 use crate::node::env::{Env, NoRoutes, lock};
 use crate::node::hexed::Hexed;
 use crate::node::{Cm, Monitor, Node};
 use crate::payee::{self, Held};
+use crate::proofs;
 use bitcoin::{Block, BlockHash, OutPoint};
 use lightning03::chain::channelmonitor::ChannelMonitor;
 use lightning03::chain::{BlockLocator, Listen};
@@ -26,15 +31,14 @@ use lightning03::util::config::UserConfig;
 use lightning03::util::ser::{ReadableArgs, Writeable};
 use lnconform_protocol::OpError;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-/// The file of the manager and the probe's memory.
+/// The file of the manager, the monitors and the probe's memory.
 const NODE: &str = "node";
-/// What the file of a monitor is called, before its name.
-const MONITOR: &str = "monitor-";
 /// The file of what gossip has told.
 const GRAPH: &str = "graph";
 /// Draws that may have been made and not remembered: as many are left out.
@@ -45,6 +49,16 @@ pub struct Store {
     dir: PathBuf,
     /// False once the node has stopped: whoever still runs must not write over its successor's.
     open: Mutex<bool>,
+    monitors: Mutex<Monitors>,
+}
+
+/// What LDK wants to have kept of each channel, by its name.
+#[derive(Default)]
+struct Monitors {
+    bytes: BTreeMap<String, Vec<u8>>,
+    /// How often something has changed, and how often when it was last written.
+    changes: u64,
+    written: u64,
 }
 
 impl Store {
@@ -57,6 +71,7 @@ impl Store {
         Ok(Self {
             dir,
             open: Mutex::new(true),
+            monitors: Mutex::default(),
         })
     }
 
@@ -87,53 +102,62 @@ impl Store {
         }
     }
 
-    /// Puts the state of a channel there.
+    /// Takes the state of a channel, which is written with the next state of the node, before a message can
+    /// tell of it. `false` once the node has stopped: the channel rests.
     pub fn put_monitor(&self, name: &str, monitor: &ChannelMonitor<InMemorySigner>) -> bool {
-        let put = self.put(&format!("{MONITOR}{name}"), &monitor.encode());
-        if let Err(e) = &put
-            && *lock(&self.open)
-        {
-            eprintln!("adapter: a channel's state cannot be written, and the channel rests: {e}");
-        }
-        put.is_ok()
+        self.put_channel(name, monitor.encode());
+        *lock(&self.open)
+    }
+
+    fn put_channel(&self, name: &str, bytes: Vec<u8>) {
+        let mut monitors = lock(&self.monitors);
+        monitors.bytes.insert(name.to_owned(), bytes);
+        monitors.changes += 1;
     }
 
     /// Takes the state of a channel away that is over.
     pub fn remove_monitor(&self, name: &str) {
-        // One that stays is read again, and does no harm.
-        let _ = fs::remove_file(self.dir.join(format!("{MONITOR}{name}")));
+        let mut monitors = lock(&self.monitors);
+        monitors.bytes.remove(name);
+        monitors.changes += 1;
+    }
+
+    /// Whether the state of a channel is not written yet.
+    fn has_news(&self) -> bool {
+        let monitors = lock(&self.monitors);
+        monitors.changes != monitors.written
+    }
+
+    /// The manager's state with that of all channels at the same moment, and the number of their changes.
+    fn together(&self, manager: impl Fn() -> Vec<u8>) -> (Vec<u8>, BTreeMap<String, Vec<u8>>, u64) {
+        loop {
+            let before = lock(&self.monitors).changes;
+            let manager = manager();
+            let monitors = lock(&self.monitors);
+            // LDK has gone on meanwhile, and a channel is newer than the manager.
+            if monitors.changes == before {
+                return (manager, monitors.bytes.clone(), before);
+            }
+        }
     }
 
     /// From now on nothing is written.
     pub fn close(&self) {
         *lock(&self.open) = false;
     }
-
-    fn monitors(&self) -> io::Result<Vec<Vec<u8>>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if is_monitor(&path) {
-                found.push((path.clone(), fs::read(path)?));
-            }
-        }
-        found.sort();
-        Ok(found.into_iter().map(|(_, bytes)| bytes).collect())
-    }
-}
-
-fn is_monitor(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with(MONITOR) && !name.ends_with(".new"))
 }
 
 /// A hash or a secret.
 type Key = Hexed<[u8; 32]>;
 
+/// The form of [`Memory`]: one more with each change by which an older one would be read wrongly.
+const VERSION: u32 = 1;
+
 /// What the probe remembers beside LDK.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Memory {
+    version: u32,
     /// Whose it is.
     node_id: String,
     draws: u64,
@@ -141,6 +165,8 @@ struct Memory {
     secrets: Vec<(Key, Key)>,
     book: book::state::State,
     payee: payee::state::State,
+    proofs: proofs::state::State,
+    fulfillments: fulfillment::state::State,
     /// Outpoint and satoshi.
     coins: Vec<(String, u64)>,
     #[serde(with = "crate::node::hexed::list")]
@@ -151,6 +177,21 @@ struct Memory {
     #[serde(with = "crate::node::hexed::list")]
     held: Vec<[u8; 32]>,
     addresses: Vec<(String, String)>,
+}
+
+impl Memory {
+    /// # Errors
+    /// `rejected`: it was written by a probe of another version.
+    fn check_version(&self) -> Result<(), OpError> {
+        if self.version == VERSION {
+            return Ok(());
+        }
+        let version = self.version;
+        Err(OpError::rejected(format!(
+            "the probe's state in data_dir has version {version}, and this probe reads version {VERSION}: \
+             start with an empty data_dir"
+        )))
+    }
 }
 
 /// Writes the state of a node when told.
@@ -209,18 +250,21 @@ pub fn load(
     let Some(bytes) = env.store.get(NODE).map_err(|e| broken("reading", e))? else {
         return Ok(None);
     };
-    let (memory, manager) = unpack(&bytes).ok_or_else(|| broken("its file", "cut short"))?;
+    let short = || broken("its file", "cut short");
+    let (memory, rest) = unpack(&bytes).ok_or_else(short)?;
+    memory.check_version()?;
+    let (manager, stored) = unpack_channels(rest).ok_or_else(short)?;
     if memory.node_id != node_id {
         return Err(broken("it is another node's", memory.node_id));
     }
-    let stored = env.store.monitors().map_err(|e| broken("reading", e))?;
     let mut monitors = Vec::with_capacity(stored.len());
-    for bytes in stored {
+    for (name, bytes) in stored {
         let args = (&**keys, &**keys);
         let (_, monitor) =
             <(BlockLocator, ChannelMonitor<InMemorySigner>)>::read(&mut &bytes[..], args)
                 .map_err(|e| broken("a channel", e))?;
         monitors.push(monitor);
+        env.store.put_channel(&name, bytes.to_vec());
     }
     let args = ChannelManagerReadArgs::new(
         keys.clone(),
@@ -272,17 +316,46 @@ pub fn load(
     Ok(Some((cm, (height, best), left)))
 }
 
-/// Memory and manager in one file.
-fn pack(memory: &[u8], manager: &[u8]) -> Vec<u8> {
-    let length = u64::try_from(memory.len()).unwrap_or(u64::MAX);
-    [&length.to_be_bytes()[..], memory, manager].concat()
+/// Memory, manager and monitors in one file, each behind its length.
+fn pack(memory: &[u8], manager: &[u8], monitors: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let monitors = monitors
+        .iter()
+        .flat_map(|(name, bytes)| [name.as_bytes(), bytes]);
+    let mut packed = Vec::new();
+    for part in [memory, manager].into_iter().chain(monitors) {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        packed.extend(length.to_be_bytes());
+        packed.extend(part);
+    }
+    packed
+}
+
+/// The first part, and the rest.
+fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+    rest.split_at_checked(length)
 }
 
 fn unpack(bytes: &[u8]) -> Option<(Memory, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
-    let (memory, manager) = rest.split_at_checked(length)?;
-    Some((serde_json::from_slice(memory).ok()?, manager))
+    let (memory, rest) = part(bytes)?;
+    Some((serde_json::from_slice(memory).ok()?, rest))
+}
+
+/// Monitors, by their names.
+type Channels<'a> = Vec<(String, &'a [u8])>;
+
+/// The manager, and the monitors.
+fn unpack_channels(bytes: &[u8]) -> Option<(&[u8], Channels<'_>)> {
+    let (manager, mut rest) = part(bytes)?;
+    let mut monitors = Vec::new();
+    while !rest.is_empty() {
+        let (name, behind) = part(rest)?;
+        let (bytes, behind) = part(behind)?;
+        monitors.push((String::from_utf8(name.to_vec()).ok()?, bytes));
+        rest = behind;
+    }
+    Some((manager, monitors))
 }
 
 /// What gossip had told a node that was here before.
@@ -325,6 +398,8 @@ impl Node {
         let addresses = memory.addresses.into_iter();
         lock(&self.addresses).extend(addresses.filter_map(|(id, at)| Some((id.parse().ok()?, at))));
         lock(&self.hook.payee).recall(memory.payee);
+        lock(&self.proofs).recall(memory.proofs);
+        self.hook.fulfillments.recall(memory.fulfillments);
         let unanswered = lock(&self.hook.book).recall(memory.book);
         for hash in unanswered {
             let known = lock(&self.hook.payee).set(&hash).is_some();
@@ -346,11 +421,13 @@ impl Node {
     /// Writes the state, if LDK says that it has changed or `always`.
     pub(crate) fn save(&self, always: bool) {
         let _order = lock(&self.hook.keeper.saving);
-        if !self.cm.get_and_clear_needs_persistence() && !always {
+        let store = &self.hook.env.store;
+        let has_changed = self.cm.get_and_clear_needs_persistence();
+        if !has_changed && !always && !store.has_news() {
             return;
         }
         // First LDK's: what the probe knows of an HTLC that LDK does not know does no harm.
-        let manager = self.cm.encode();
+        let (manager, monitors, changes) = store.together(|| self.cm.encode());
         let memory = match serde_json::to_vec(&self.memory()) {
             Ok(memory) => memory,
             Err(e) => {
@@ -358,11 +435,12 @@ impl Node {
                 return;
             }
         };
-        let store = &self.hook.env.store;
-        if let Err(e) = store.put(NODE, &pack(&memory, &manager))
-            && !self.is_stopping()
-        {
-            eprintln!("adapter: the probe's state cannot be written: {e}");
+        match store.put(NODE, &pack(&memory, &manager, &monitors)) {
+            Ok(()) => lock(&store.monitors).written = changes,
+            Err(e) if !self.is_stopping() => {
+                eprintln!("adapter: the probe's state cannot be written: {e}");
+            }
+            Err(_) => {}
         }
     }
 
@@ -383,7 +461,11 @@ impl Node {
             .iter()
             .map(|(coin, sat)| (coin.to_string(), *sat));
         let secrets = self.hook.known_secrets();
+        // One lock at a time.
+        let proofs = lock(&self.proofs).remember();
+        let fulfillments = self.hook.fulfillments.remember();
         Memory {
+            version: VERSION,
             node_id: self.id.to_string(),
             draws: *lock(&self.hook.draws),
             secrets: secrets
@@ -392,6 +474,8 @@ impl Node {
                 .collect(),
             book: lock(&self.hook.book).remember(),
             payee: lock(&self.hook.payee).remember(),
+            proofs,
+            fulfillments,
             coins: coins.collect(),
             used: lock(&self.used).iter().copied().collect(),
             invoices_paid: lock(&self.invoices_paid).iter().copied().collect(),
@@ -423,34 +507,65 @@ mod tests {
     }
 
     #[test]
-    fn only_finished_monitors_are_read() {
+    fn the_manager_is_written_with_the_channels_of_its_moment() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_owned()).unwrap();
-        for name in ["monitor-b", "monitor-a", "node"] {
-            store.put(name, name.as_bytes()).unwrap();
-        }
-        fs::write(dir.path().join("monitor-c.new"), "half").unwrap();
-        let found = store.monitors().unwrap();
-        assert_eq!(found, [b"monitor-a".to_vec(), b"monitor-b".to_vec()]);
+        store.put_channel("a", vec![1]);
+        store.put_channel("b", vec![1]);
+        store.remove_monitor("b");
+        let asked = std::cell::Cell::new(0);
+        let (manager, monitors, changes) = store.together(|| {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 {
+                // LDK takes a message while the manager is written down.
+                store.put_channel("a", vec![2]);
+            }
+            vec![asked.get()]
+        });
+        assert_eq!((manager, changes), (vec![2], 4));
+        assert_eq!(monitors, [("a".to_owned(), vec![2])].into());
+        assert!(store.has_news());
+        lock(&store.monitors).written = changes;
+        assert!(!store.has_news());
     }
 
     #[test]
-    fn memory_and_manager_share_a_file() {
+    fn memory_manager_and_monitors_share_a_file() {
         let memory = Memory {
             node_id: "02".into(),
             draws: 7,
             held: vec![[3; 32]],
             ..Memory::default()
         };
-        let packed = pack(&serde_json::to_vec(&memory).unwrap(), b"manager");
-        let (read, manager) = unpack(&packed).unwrap();
+        let monitors = [("a", vec![1]), ("b", vec![])].map(|(n, b)| (n.to_owned(), b));
+        let memory = serde_json::to_vec(&memory).unwrap();
+        let packed = pack(&memory, b"manager", &monitors.clone().into());
+        let (read, rest) = unpack(&packed).unwrap();
         assert_eq!(
             (read.node_id.as_str(), read.draws, &read.held[..]),
             ("02", 7, &[[3; 32]][..])
         );
+        let (manager, channels) = unpack_channels(rest).unwrap();
         assert_eq!(manager, b"manager");
+        let channels: Vec<_> = channels.into_iter().map(|(n, b)| (n, b.to_vec())).collect();
+        assert_eq!(channels, monitors);
         for cut in [0, 7, 8, 20] {
             assert!(unpack(&packed[..cut]).is_none(), "{cut}");
         }
+        for cut in [0, 14, 20, rest.len() - 1] {
+            assert!(unpack_channels(&rest[..cut]).is_none(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_memory_of_another_version_is_refused() {
+        let read = |text: &str| serde_json::from_str::<Memory>(text).unwrap();
+        // One from before there were versions names none.
+        for other in ["{}", r#"{"version": 2}"#] {
+            let refused = read(other).check_version().unwrap_err();
+            assert!(refused.message.contains("empty data_dir"), "{refused:?}");
+        }
+        let own = format!(r#"{{"version": {VERSION}}}"#);
+        assert!(read(&own).check_version().is_ok());
     }
 }

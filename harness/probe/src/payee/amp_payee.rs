@@ -80,10 +80,10 @@ pub struct AmpSets {
     /// It takes payments to invoices alone.
     pub invoices_only: bool,
     /// By payment secret.
-    invoices: HashMap<[u8; 32], AmpInvoice>,
+    pub(super) invoices: HashMap<[u8; 32], AmpInvoice>,
     sets: HashMap<Key, AmpSet>,
     of_hash: HashMap<[u8; 32], Key>,
-    done: HashSet<Key>,
+    pub(super) done: HashSet<Key>,
 }
 
 impl AmpSets {

@@ -165,46 +165,26 @@ fn high_s(mut receipt: Vec<u8>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payee::{Arrived, Decision, Invoice, Payee, Set};
+    use crate::payee::{Invoice, Payee, Set};
     use crate::proofs::Proofs;
-    use bitcoin::secp256k1::PublicKey;
+    use crate::proofs::testing::{NOW, PAYEE, arrive, id, named, request, restarted, secret};
     use lnconform_drafts::keys;
     use lnconform_drafts::keysend_proof::{PREIMAGE_BOUND, RECEIPT_WANTED};
-    use lnconform_drafts::onion;
     use lnconform_drafts::tlv::Record;
-    use lnconform_spec::misbehaviours;
 
-    const NOW: u64 = 2_000_000_000;
     /// The payment secret of an invoice.
     const SECRET: [u8; 32] = [7; 32];
-
-    fn secret(n: u8) -> SecretKey {
-        SecretKey::from_slice(&[n; 32]).unwrap()
-    }
-
-    fn payee_id() -> PublicKey {
-        keys::public(&secret(9))
-    }
 
     /// A payment with a request; one that is not bound has that preimage.
     fn plan(nonce: u8, unbound: Option<[u8; 32]>) -> Plan {
         let flags = RECEIPT_WANTED | unbound.map_or(PREIMAGE_BOUND, |_| 0);
-        let request = [
-            &[0, flags][..],
-            &[nonce; 32],
-            &NOW.to_be_bytes(),
-            &100_000_u64.to_be_bytes(),
-            &[3; 32],
-            &[0; 32],
-        ]
-        .concat();
         let preimage = unbound.unwrap_or_default();
         let hash = keys::sha256(&[&preimage]);
-        let mut plan = Plan::new(payee_id(), hash, vec![100_000], 80);
+        let mut plan = Plan::new(id(PAYEE), hash, vec![100_000], 80);
         plan.keysend = Some(preimage.to_vec());
         plan.records = vec![
-            Record::new(REQUEST_TYPE, request),
-            Record::new(REPLY_TYPE, keys::public(&secret(5)).serialize()),
+            Record::new(REQUEST_TYPE, request(nonce, flags)),
+            Record::new(REPLY_TYPE, id(5).serialize()),
         ];
         FORM.sealed(&mut plan, |_| ());
         plan
@@ -212,24 +192,6 @@ mod tests {
 
     /// What arrives at the honest payee.
     fn arrived(plan: &Plan) -> ([u8; 32], Set) {
-        let shot = plan.shots(&[], || secret(5)).remove(0);
-        let packed = shot.pack(580).unwrap();
-        let context = onion::Context {
-            associated_data: &shot.hash,
-            size: Some(onion::PAYMENT_SIZE),
-            path_key: None,
-        };
-        let rules = Rules::all();
-        let peeled = onion::peel(&rules, &secret(9), &packed.packet, context).unwrap();
-        let htlc = Arrived {
-            hash: shot.hash,
-            amount_msat: shot.htlc_msat,
-            cltv_expiry: 580,
-            payload: &peeled.payload,
-            shared_secret: crate::payee::tests::fresh(),
-            height: 500,
-            now: NOW,
-        };
         let mut payee = Payee::default();
         if plan.keysend.is_none() {
             let invoice = Invoice {
@@ -237,11 +199,10 @@ mod tests {
                 secret: SECRET,
                 amount_msat: None,
             };
-            payee.expect(shot.hash, invoice);
+            payee.expect(plan.hash(), invoice);
         }
-        let decision = payee.arrive(&htlc);
-        assert!(matches!(decision, Decision::Take { .. }), "{decision:?}");
-        (shot.hash, payee.set(&shot.hash).unwrap().clone())
+        let hash = arrive(&mut payee, plan)[0];
+        (hash, payee.set(&hash).unwrap().clone())
     }
 
     /// The rule by which the honest payee signs no receipt, or looks for no reply.
@@ -256,16 +217,16 @@ mod tests {
     fn what_is_decided_before_the_settlement_is_told_with_it() {
         let honest = plan(1, None);
         let (hash, set) = arrived(&honest);
-        let mut payee = Proofs::new(&payee_id());
+        let mut payee = Proofs::new(&id(PAYEE));
         assert!(payee.settle_ahead(hash, &set, NOW + 1));
-        assert!(payee.receipt(&hash, 0, &secret(9), None).is_ok());
+        assert!(payee.receipt(&hash, 0, &secret(PAYEE), None).is_ok());
         assert_eq!(payee.settled(hash, &set, NOW + 2), Some(Ok(())));
         // Once more it would be another payment.
         assert!(payee.settled(hash, &set, NOW + 3).unwrap().is_err());
 
         let mut unwanted = plan(2, None);
         FORM.sealed(&mut unwanted, |r| r.flags &= !RECEIPT_WANTED);
-        let mut payer = Proofs::new(&keys::public(&secret(5)));
+        let mut payer = Proofs::new(&id(5));
         for plan in [&honest, &unwanted] {
             payer.sending(plan).unwrap();
         }
@@ -275,18 +236,11 @@ mod tests {
         assert!(payee.settled(hash, &set, NOW + 2).unwrap().is_err());
     }
 
-    fn named(prefix: &str) -> Vec<misbehaviours::Misbehaviour> {
-        let mut all = misbehaviours::all().unwrap();
-        all.retain(|m| m.name.starts_with(prefix));
-        assert!(!all.is_empty());
-        all
-    }
-
     #[test]
     fn the_honest_payee_signs_nothing_for_a_lie_and_says_why() {
         for m in named("keysend-proof-") {
             let again = m.name == "keysend-proof-again";
-            let mut proofs = Proofs::new(&payee_id());
+            let mut proofs = Proofs::new(&id(PAYEE));
             let unbound = |n| again.then_some([n; 32]);
             assert_eq!(judged(&plan(1, unbound(1)), &mut proofs), None);
             let mut lying = plan(if again { 1 } else { 2 }, unbound(2));
@@ -316,10 +270,7 @@ mod tests {
 
     /// A payer that has paid, and the payee that is to sign.
     fn paid() -> (Proofs, Proofs, [u8; 32]) {
-        let (mut payer, mut payee) = (
-            Proofs::new(&keys::public(&secret(5))),
-            Proofs::new(&payee_id()),
-        );
+        let (mut payer, mut payee) = (Proofs::new(&id(5)), Proofs::new(&id(PAYEE)));
         let plan = plan(1, None);
         payer.sending(&plan).unwrap();
         assert_eq!(judged(&plan, &mut payee), None);
@@ -330,17 +281,21 @@ mod tests {
     fn an_honest_receipt_proves_and_is_the_same_each_time() {
         for algorithm in [ALGORITHM_BIP340, ALGORITHM_SIGNED_MESSAGE] {
             let (mut payer, payee, hash) = paid();
-            let (due, receipt) = payee.receipt(&hash, algorithm, &secret(9), None).unwrap();
-            assert_eq!(due.reply, Some(keys::public(&secret(5))));
+            let (due, receipt) = payee
+                .receipt(&hash, algorithm, &secret(PAYEE), None)
+                .unwrap();
+            assert_eq!(due.reply, Some(id(5)));
             for _ in 0..2 {
-                let again = payee.receipt(&hash, algorithm, &secret(9), None).unwrap();
+                let again = payee
+                    .receipt(&hash, algorithm, &secret(PAYEE), None)
+                    .unwrap();
                 assert_eq!(again.1, receipt);
                 assert_eq!(payer.judge(&receipt).unwrap(), 1);
             }
         }
         let (_, payee, hash) = paid();
-        assert!(payee.receipt(&hash, 2, &secret(9), None).is_err());
-        assert!(payee.receipt(&[0; 32], 0, &secret(9), None).is_err());
+        assert!(payee.receipt(&hash, 2, &secret(PAYEE), None).is_err());
+        assert!(payee.receipt(&[0; 32], 0, &secret(PAYEE), None).is_err());
     }
 
     #[test]
@@ -348,10 +303,10 @@ mod tests {
         for m in named("receipt-") {
             let (mut payer, payee, hash) = paid();
             if m.name == "receipt-contradicts" {
-                let (_, first) = payee.receipt(&hash, 0, &secret(9), None).unwrap();
+                let (_, first) = payee.receipt(&hash, 0, &secret(PAYEE), None).unwrap();
                 assert_eq!(payer.judge(&first).unwrap(), 1);
             }
-            let lied = payee.receipt(&hash, 0, &secret(9), Some(&m.name));
+            let lied = payee.receipt(&hash, 0, &secret(PAYEE), Some(&m.name));
             let (_, receipt) = lied.unwrap_or_else(|e| panic!("{}: {e:?}", m.name));
             let rule = payer.judge(&receipt).map_err(|violation| violation.rule);
             assert_eq!(rule.err(), m.reader.as_deref(), "{}", m.name);
@@ -360,7 +315,7 @@ mod tests {
 
     #[test]
     fn an_honest_payer_sends_no_request_twice() {
-        let mut payer = Proofs::new(&keys::public(&secret(5)));
+        let mut payer = Proofs::new(&id(5));
         let mut plan = plan(1, None);
         payer.sending(&plan).unwrap();
         assert_eq!(payer.sending(&plan).unwrap_err().rule, proofs::NO_RESEND);
@@ -370,13 +325,40 @@ mod tests {
 
     #[test]
     fn what_is_refused_gets_no_receipt() {
-        let mut payee = Proofs::new(&payee_id());
+        let mut payee = Proofs::new(&id(PAYEE));
         let mut lying = plan(1, None);
         assert!(lying.misbehave("keysend-proof-unwanted"));
         let rule = judged(&lying, &mut payee);
         let e = payee
-            .receipt(&lying.hash(), 0, &secret(9), None)
+            .receipt(&lying.hash(), 0, &secret(PAYEE), None)
             .unwrap_err();
         assert_eq!(e.rule.as_deref(), rule);
+    }
+
+    #[test]
+    fn payer_and_payee_go_on_after_a_restart() {
+        let (payer, mut payee, hash) = paid();
+        let mut lying = plan(2, None);
+        assert!(lying.misbehave("keysend-proof-unwanted"));
+        let rule = judged(&lying, &mut payee).unwrap();
+        let (ahead, set) = arrived(&plan(3, None));
+        assert!(payee.settle_ahead(ahead, &set, NOW + 1));
+
+        let (mut payer, mut payee) = (restarted(&payer, 5), restarted(&payee, PAYEE));
+        let sent = payer.sending(&plan(1, None));
+        assert_eq!(sent.unwrap_err().rule, proofs::NO_RESEND);
+        let (due, receipt) = payee.receipt(&hash, 0, &secret(PAYEE), None).unwrap();
+        assert_eq!(due.reply, Some(id(5)));
+        assert_eq!(payer.judge(&receipt).unwrap(), 1);
+        let refused = payee.receipt(&lying.hash(), 0, &secret(PAYEE), None);
+        assert_eq!(refused.unwrap_err().rule.as_deref(), Some(rule));
+        assert_eq!(payee.settled(ahead, &set, NOW + 2), Some(Ok(())));
+
+        let mut payer = restarted(&payer, 5);
+        let lie = Some("receipt-contradicts");
+        let (_, other) = payee.receipt(&hash, 0, &secret(PAYEE), lie).unwrap();
+        assert_eq!(payer.judge(&other).unwrap_err().rule, proofs::CONTRADICTION);
+        // The same request again is another payment.
+        assert!(judged(&plan(1, None), &mut payee).is_some());
     }
 }

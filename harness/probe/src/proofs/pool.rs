@@ -68,24 +68,24 @@ type Hash = [u8; 32];
 
 /// A pool of the recipient's.
 #[derive(Clone, Debug)]
-struct Own {
-    place: Place,
-    header: Vec<u8>,
-    hashes: Vec<Hash>,
-    secrets: Vec<Hash>,
-    used: Vec<Used>,
+pub(super) struct Own {
+    pub(super) place: Place,
+    pub(super) header: Vec<u8>,
+    pub(super) hashes: Vec<Hash>,
+    pub(super) secrets: Vec<Hash>,
+    pub(super) used: Vec<Used>,
 }
 
 /// What recipient, LSP and payer remember of tunnels.
 #[derive(Default)]
 pub struct Tunnels {
-    pools: Vec<Own>,
+    pub(super) pools: Vec<Own>,
     /// AMP sets that were settled.
-    settled: Vec<(Hash, Arrival)>,
+    pub(super) settled: Vec<(Hash, Arrival)>,
     /// By root of the pool.
-    assigned: HashMap<Hash, Vec<Assigned>>,
+    pub(super) assigned: HashMap<Hash, Vec<Assigned>>,
     /// Requests that were sent with a tunnel, and the payments.
-    sent: Vec<(Vec<u8>, String)>,
+    pub(super) sent: Vec<(Vec<u8>, String)>,
     /// Set ids of AMP payments that were sent, and the payments.
     pub sets: Vec<(Hash, String)>,
 }
@@ -505,28 +505,25 @@ fn pay(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcom
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bitcoin::secp256k1::PublicKey;
+    use crate::proofs::Proofs;
+    use crate::proofs::testing::{NOW, id, restarted, secret};
     use lnconform_spec::misbehaviours;
 
-    const NOW: u64 = 2_000_000_000;
     const ADDR: Hash = [4; 32];
     const ASSIGNEE: Hash = [6; 32];
 
-    fn secret(n: u8) -> SecretKey {
-        SecretKey::from_slice(&[n; 32]).unwrap()
-    }
-
-    fn id(n: u8) -> PublicKey {
-        keys::public(&secret(n))
+    /// What recipient 9 is paid at.
+    fn place() -> Place {
+        Place {
+            chain_hash: chain_hash(),
+            recipient_id: id(9).serialize(),
+            payment_addr: ADDR,
+        }
     }
 
     /// The rule by which an honest payer refuses what recipient 9 and LSP 7 say of an entry.
     fn refused(pool_lie: Option<&str>, lsp_lie: Option<&str>, now: u64) -> Option<&'static str> {
-        let place = Place {
-            chain_hash: chain_hash(),
-            recipient_id: id(9).serialize(),
-            payment_addr: ADDR,
-        };
+        let place = place();
         let hashes = [[31; 32], [32; 32], [33; 32]];
         let pool = Pool::build(&hashes).unwrap();
         let header = Header {
@@ -602,11 +599,7 @@ mod tests {
     fn sign_err(lie: &str) -> bool {
         let header = Header {
             version: 0,
-            place: Place {
-                chain_hash: chain_hash(),
-                recipient_id: id(9).serialize(),
-                payment_addr: ADDR,
-            },
+            place: place(),
             lsp_id: id(7).serialize(),
             expiry: NOW,
             count: 1,
@@ -632,11 +625,7 @@ mod tests {
         let seen = lnconform_drafts::amp_tunnel::Seen::default();
         let kept = |tunnels: &Tunnels| tunnels.decide(seen, [1; 32], None, NOW).unwrap_err().rule;
         assert_eq!(kept(&tunnels), rules::AIT_ENTRY_KNOWN);
-        let place = Place {
-            chain_hash: chain_hash(),
-            recipient_id: id(9).serialize(),
-            payment_addr: ADDR,
-        };
+        let place = place();
         tunnels.pools.push(Own {
             place,
             header: Vec::new(),
@@ -650,11 +639,7 @@ mod tests {
     #[test]
     fn the_set_of_a_tunnel_is_that_with_its_request() {
         let mut tunnels = Tunnels::default();
-        let place = Place {
-            chain_hash: chain_hash(),
-            recipient_id: id(9).serialize(),
-            payment_addr: ADDR,
-        };
+        let place = place();
         for (n, addr) in [(1_u8, ADDR), (2, ADDR), (3, [5; 32])] {
             let mut arrival = Arrival {
                 payment_addr: addr,
@@ -672,5 +657,57 @@ mod tests {
         assert_eq!((of(&[1]), of(&[2])), (1, 2));
         // Of another payment address, and of nobody: the last to this address.
         assert_eq!((of(&[3]), of(&[9])), (2, 2));
+    }
+
+    #[test]
+    fn pools_and_what_became_of_them_are_known_after_a_restart() {
+        let mut proofs = Proofs::new(&id(9));
+        let arrival = {
+            let mut arrival = Arrival {
+                payment_addr: ADDR,
+                total_msat: 7,
+                ..Arrival::default()
+            };
+            let part = lnconform_drafts::amp::Part {
+                share: [1; 32].into(),
+                index: 3,
+                payment_hash: [4; 32],
+            };
+            arrival.add(&part, 7, &[Record::new(REQUEST_TYPE, [5])]);
+            arrival
+        };
+        let assigned = Assigned {
+            index: 1,
+            assignee: ASSIGNEE,
+        };
+        let used = Used {
+            index: 0,
+            commitment: [8; 32],
+        };
+        let tunnels = &mut proofs.tunnels;
+        tunnels.pools.push(Own {
+            place: place(),
+            header: vec![1, 2],
+            hashes: vec![[1; 32]],
+            secrets: vec![[2; 32]],
+            used: vec![used],
+        });
+        tunnels.amp_settled([6; 32], &arrival);
+        tunnels.assigned.insert([7; 32], vec![assigned]);
+        tunnels.sent.push((vec![5], "tunnel".into()));
+        tunnels.sets.push(([6; 32], "set".into()));
+
+        let after = restarted(&proofs, 9).tunnels;
+        let (pool, before) = (&after.pools[0], &proofs.tunnels.pools[0]);
+        assert_eq!((pool.place, &pool.header), (before.place, &before.header));
+        assert_eq!(
+            (&pool.hashes, &pool.secrets, &pool.used),
+            (&before.hashes, &before.secrets, &before.used)
+        );
+        let (set_id, set) = after.set_of(&place(), Some(&[5])).unwrap();
+        assert_eq!((*set_id, set.json()), ([6; 32], arrival.json()));
+        assert_eq!(after.assigned[&[7; 32]], [assigned]);
+        assert_eq!(after.sent_with(&[5]), ["tunnel"]);
+        assert_eq!(after.sets, proofs.tunnels.sets);
     }
 }

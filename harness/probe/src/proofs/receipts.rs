@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 /// Payments with a request, by payment hash or set id, as their recipient has decided about them.
 pub struct Receipts<D> {
-    due: HashMap<[u8; 32], D>,
-    refused: HashMap<[u8; 32], Violation>,
+    pub(super) due: HashMap<[u8; 32], D>,
+    pub(super) refused: HashMap<[u8; 32], Violation>,
 }
 
 impl<D> Default for Receipts<D> {
@@ -59,7 +59,7 @@ impl<D> Receipts<D> {
 
 /// The first receipt that came for a payment.
 #[derive(Default)]
-pub struct First(Option<Vec<u8>>);
+pub struct First(pub(super) Option<Vec<u8>>);
 
 impl First {
     /// Holds a receipt that has been verified against the one that came first. `contradiction` judges

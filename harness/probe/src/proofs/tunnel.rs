@@ -217,27 +217,27 @@ impl Arrival {
 /// What a receipt for a set takes that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    commitment: [u8; 32],
-    statement: Statement,
-    amount_msat: u64,
+    pub(super) commitment: [u8; 32],
+    pub(super) statement: Statement,
+    pub(super) amount_msat: u64,
 }
 
 /// A set that was sent with a request.
-struct Made {
-    place: Place,
-    request: Vec<u8>,
-    set_id: [u8; 32],
-    htlcs: Vec<Htlc>,
-    receipt: First,
+pub(super) struct Made {
+    pub(super) place: Place,
+    pub(super) request: Vec<u8>,
+    pub(super) set_id: [u8; 32],
+    pub(super) htlcs: Vec<Htlc>,
+    pub(super) receipt: First,
 }
 
 /// What payer and recipient of AMP proofs remember.
 #[derive(Default)]
 pub struct Seals {
-    commitments: Vec<[u8; 32]>,
-    set_ids: Vec<[u8; 32]>,
-    receipts: Receipts<Due>,
-    made: Vec<Made>,
+    pub(super) commitments: Vec<[u8; 32]>,
+    pub(super) set_ids: Vec<[u8; 32]>,
+    pub(super) receipts: Receipts<Due>,
+    pub(super) made: Vec<Made>,
 }
 
 impl Seals {
@@ -430,47 +430,28 @@ fn lied(due: &Due, secret: &SecretKey, name: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payee::{Arrived, Decision, Held, Payee, Set};
-    use bitcoin::secp256k1::PublicKey;
+    use crate::payee::{Held, Payee, Set};
+    use crate::proofs::Proofs;
+    use crate::proofs::testing::{NOW, PAYEE, arrive, id, named, request, restarted, secret};
     use lnconform_drafts::amp_tunnel::{
         Assignment, Header, OwnPool, Pool, Tunnel, TunnelPart, settle,
     };
-    use lnconform_drafts::keys;
-    use lnconform_drafts::onion;
     use lnconform_spec::misbehaviours;
 
-    const NOW: u64 = 2_000_000_000;
     const ADDR: [u8; 32] = [4; 32];
-
-    fn secret(n: u8) -> SecretKey {
-        SecretKey::from_slice(&[n; 32]).unwrap()
-    }
-
-    fn recipient() -> PublicKey {
-        keys::public(&secret(9))
-    }
 
     fn plan(nonce: u8, root: u8, flags: u8) -> Plan {
         set(nonce, root, flags, vec![60_000, 40_000])
     }
 
     fn set(nonce: u8, root: u8, flags: u8, amounts: Vec<u64>) -> Plan {
-        let request = [
-            &[0, flags][..],
-            &[nonce; 32],
-            &NOW.to_be_bytes(),
-            &100_000_u64.to_be_bytes(),
-            &[3; 32],
-            &[0; 32],
-        ]
-        .concat();
         let mut drawn = root;
         let draw = || {
             drawn += 1;
             [drawn; 32]
         };
-        let mut plan = Plan::amp(recipient(), ADDR, amounts, 80, draw);
-        plan.records = vec![Record::new(REQUEST_TYPE, request)];
+        let mut plan = Plan::amp(id(PAYEE), ADDR, amounts, 80, draw);
+        plan.records = vec![Record::new(REQUEST_TYPE, request(nonce, flags))];
         bound(&mut plan);
         plan
     }
@@ -478,27 +459,7 @@ mod tests {
     /// The set as the honest payee has it, all of it settled.
     fn arrived(plan: &Plan) -> Set {
         let mut payee = Payee::default();
-        let mut hashes = Vec::new();
-        for shot in plan.shots(&[], || secret(5)) {
-            let packed = shot.pack(580).unwrap();
-            let context = onion::Context {
-                associated_data: &shot.hash,
-                size: Some(onion::PAYMENT_SIZE),
-                path_key: None,
-            };
-            let peeled = onion::peel(&Rules::all(), &secret(9), &packed.packet, context).unwrap();
-            let decision = payee.arrive(&Arrived {
-                hash: shot.hash,
-                amount_msat: shot.htlc_msat,
-                cltv_expiry: 580,
-                payload: &peeled.payload,
-                shared_secret: crate::payee::tests::fresh(),
-                height: 500,
-                now: NOW,
-            });
-            assert!(matches!(decision, Decision::Take { .. }), "{decision:?}");
-            hashes.push(shot.hash);
-        }
+        let hashes = arrive(&mut payee, plan);
         let held: Vec<_> = hashes.iter().map(|hash| payee.held(*hash)).collect();
         assert!(
             matches!(held[..], [Held::Wait, Held::Settle(_)]),
@@ -511,17 +472,14 @@ mod tests {
     fn judged(plan: &Plan, seals: &mut Seals) -> Option<&'static str> {
         let set = arrived(plan);
         let arrival = set.arrival.as_ref().unwrap();
-        let (id, set_id) = (recipient().serialize(), set.set_id.unwrap());
+        let (id, set_id) = (id(PAYEE).serialize(), set.set_id.unwrap());
         let due = seals.settled(id, &set_id, arrival, NOW + 1).unwrap();
         due.err().map(|violation| violation.rule)
     }
 
     #[test]
     fn the_honest_recipient_signs_nothing_for_a_lie_and_says_why() {
-        let mut all = misbehaviours::all().unwrap();
-        all.retain(|m| m.name.starts_with("amp-tunnel-"));
-        assert!(!all.is_empty());
-        for m in all {
+        for m in named("amp-tunnel-") {
             let again = m.name == "amp-tunnel-again";
             let set_again = m.name == "amp-tunnel-set-id-again";
             let flags = if again || set_again { 1 } else { 3 };
@@ -542,22 +500,24 @@ mod tests {
 
     #[test]
     fn the_honest_payer_refuses_a_receipt_with_a_lie_by_the_rule_that_the_list_names() {
-        let mut all = misbehaviours::all().unwrap();
-        all.retain(|m| m.name.starts_with("amp-receipt-"));
-        assert!(!all.is_empty());
-        for m in all {
+        for m in named("amp-receipt-") {
             let (mut payer, mut payee) = (Seals::default(), Seals::default());
             assert!(payer.judge(&[0; 177]).is_err());
             let plan = plan(1, 10, 3);
             payer.sending(&plan);
             assert_eq!(judged(&plan, &mut payee), None);
             let set_id = arrived(&plan).set_id.unwrap();
-            let honest = payee.receipt(&set_id, &secret(9), None).unwrap();
-            assert_eq!(payee.receipt(&set_id, &secret(9), None).unwrap(), honest);
+            let honest = payee.receipt(&set_id, &secret(PAYEE), None).unwrap();
+            assert_eq!(
+                payee.receipt(&set_id, &secret(PAYEE), None).unwrap(),
+                honest
+            );
             if m.name == "amp-receipt-contradicts" {
                 assert_eq!(payer.judge(&honest).unwrap(), 3);
             }
-            let lied = payee.receipt(&set_id, &secret(9), Some(&m.name)).unwrap();
+            let lied = payee
+                .receipt(&set_id, &secret(PAYEE), Some(&m.name))
+                .unwrap();
             let rule = payer.judge(&lied).map_err(|violation| violation.rule);
             assert_eq!(rule.err(), m.reader.as_deref(), "{}", m.name);
             assert_eq!(payer.judge(&honest).unwrap(), 3);
@@ -575,14 +535,14 @@ mod tests {
         let header = Header {
             version: 0,
             place,
-            lsp_id: keys::public(&secret(7)).serialize(),
+            lsp_id: id(7).serialize(),
             expiry: NOW + 60,
             count: 2,
             root: pool.root(),
         };
         let message = Assignment::message(&pool.root(), 0, &opening.assignee);
         let assignment = Assignment::sign(&pool.root(), 0, &message, &secret(7), None);
-        let mut tunnel = Plan::new(recipient(), hashes[0], vec![20_000], 80);
+        let mut tunnel = Plan::new(id(PAYEE), hashes[0], vec![20_000], 80);
         tunnel.records = amp.records.clone();
         tunnel
             .records
@@ -648,9 +608,9 @@ mod tests {
         assert!(lying.misbehave("amp-tunnel-set-id"));
         let rule = judged(&lying, &mut seals);
         let set_id = arrived(&lying).set_id.unwrap();
-        let e = seals.receipt(&set_id, &secret(9), None).unwrap_err();
+        let e = seals.receipt(&set_id, &secret(PAYEE), None).unwrap_err();
         assert_eq!(e.rule.as_deref(), rule);
-        assert!(seals.receipt(&[0; 32], &secret(9), None).is_err());
+        assert!(seals.receipt(&[0; 32], &secret(PAYEE), None).is_err());
     }
 
     #[test]
@@ -660,8 +620,35 @@ mod tests {
         assert!(!fits(&bare, "amp-tunnel-nonce"));
         let set = arrived(&bare);
         let arrival = set.arrival.as_ref().unwrap();
-        let id = recipient().serialize();
+        let id = id(PAYEE).serialize();
         let due = Seals::default().settled(id, &set.set_id.unwrap(), arrival, NOW);
         assert!(due.is_none());
+    }
+
+    #[test]
+    fn a_set_and_its_receipt_are_known_after_a_restart() {
+        let (mut payer, mut payee) = (Proofs::new(&id(5)), Proofs::new(&id(PAYEE)));
+        let plan = plan(1, 10, 3);
+        payer.seals.sending(&plan);
+        assert_eq!(judged(&plan, &mut payee.seals), None);
+        let set_id = arrived(&plan).set_id.unwrap();
+        let honest = payee.seals.receipt(&set_id, &secret(PAYEE), None).unwrap();
+
+        let (mut payer, mut payee) = (restarted(&payer, 5), restarted(&payee, PAYEE));
+        let again = payee.seals.receipt(&set_id, &secret(PAYEE), None);
+        assert_eq!(again.unwrap(), honest);
+        assert_eq!(payer.seals.judge(&honest).unwrap(), 3);
+        let rule = judged(&plan, &mut payee.seals).unwrap();
+
+        let (mut payer, payee) = (restarted(&payer, 5), restarted(&payee, PAYEE));
+        let refused = payee.seals.receipt(&set_id, &secret(PAYEE), None);
+        assert_eq!(refused.unwrap_err().rule.as_deref(), Some(rule));
+        let lie = lied(
+            payee.seals.receipts.due.get(&set_id).unwrap(),
+            &secret(PAYEE),
+            "amp-receipt-contradicts",
+        );
+        let judged = payer.seals.judge(&lie.unwrap());
+        assert_eq!(judged.unwrap_err().rule, CONTRADICTION);
     }
 }

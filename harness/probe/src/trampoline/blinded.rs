@@ -249,8 +249,9 @@ impl Node {
 mod tests {
     use super::*;
     use crate::blind::tests::trampolines;
+    use crate::trampoline::pr836::receiver::{Refusal, Todo, open};
     use crate::trampoline::pr836::tests::held;
-    use crate::trampoline::pr836::{Refusal, Todo, open, translate};
+    use crate::trampoline::pr836::translate;
     use lnconform_drafts::keys;
     use lnconform_spec::misbehaviours;
 

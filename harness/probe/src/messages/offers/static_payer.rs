@@ -82,7 +82,7 @@ impl Offers {
         let asked = asked.and_then(|mark| self.asked(Some(mark), &[]));
         let Some(asked) = asked else {
             let fields = json!({"message": "nothing was asked for over this path"});
-            return self.push("static-invoice-refused", fields);
+            return self.hook.tell("static-invoice-refused", fields);
         };
         let request = hex(asked.path_id);
         let known = Asked {
@@ -93,7 +93,7 @@ impl Offers {
         match read(&Rules::all(), DIALECT.invoice(), stream, &known) {
             Ok(_) => {
                 let fields = json!({"request": request, "bytes": hex(stream)});
-                self.push("static-invoice-received", fields);
+                self.hook.tell("static-invoice-received", fields);
             }
             Err(violation) => {
                 let fields = json!({
@@ -101,7 +101,7 @@ impl Offers {
                     "rule": violation.rule,
                     "message": violation.to_string(),
                 });
-                self.push("static-invoice-refused", fields);
+                self.hook.tell("static-invoice-refused", fields);
             }
         }
     }
