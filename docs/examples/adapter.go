@@ -76,6 +76,23 @@ func decode(params object) (object, error) {
 	return object{"value": strconv.FormatUint(n, 10), "rest": hex.EncodeToString(data[used:])}, nil
 }
 
+// answerTo runs one operation. A fault in one request is not the end of the process.
+func answerTo(run func(object) (object, error), params object) (answer object) {
+	failed := func(kind string, why any) object {
+		return object{"error": object{"kind": kind, "message": fmt.Sprint(why)}}
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			answer = failed("internal", fault)
+		}
+	}()
+	result, err := run(params)
+	if err != nil {
+		return failed("invalid", err)
+	}
+	return object{"result": result}
+}
+
 func main() {
 	operations := map[string]func(object) (object, error){
 		"bigsize.decode": decode,
@@ -94,16 +111,17 @@ func main() {
 			fmt.Fprintln(os.Stderr, "not a request") // passed over, never answered
 			continue
 		}
-		answer := object{"id": *r.ID}
-		if run, known := operations[*r.Op]; !known {
-			answer["unsupported"] = object{"reason": "there is no operation " + *r.Op}
-		} else if result, err := run(r.Params); err != nil {
-			answer["error"] = object{"kind": "invalid", "message": err.Error()}
-		} else {
-			answer["result"] = result
+		answer := object{"unsupported": object{"reason": "there is no operation " + *r.Op}}
+		if run, known := operations[*r.Op]; known {
+			answer = answerTo(run, r.Params)
 		}
+		answer["id"] = *r.ID
 		if out.Encode(answer) != nil || *r.Op == "shutdown" {
 			return
 		}
+	}
+	if err := lines.Err(); err != nil {
+		fmt.Fprintln(os.Stderr, "the requests cannot be read:", err)
+		os.Exit(1)
 	}
 }

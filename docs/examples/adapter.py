@@ -40,7 +40,7 @@ for line in sys.stdin.buffer:
         number, op, params = request["id"], request["op"], request.get("params", {})
         if type(number) is not int or type(op) is not str:
             raise ValueError("no integer id or no string op")
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         print("not a request:", e, file=sys.stderr)  # passed over, never answered
         continue
     answer = {"id": number}
@@ -51,8 +51,9 @@ for line in sys.stdin.buffer:
     else:
         try:
             answer["result"] = OPERATIONS[op](params)
-        except (ValueError, KeyError, TypeError) as e:
-            answer["error"] = {"kind": "invalid", "message": repr(e)}
+        except Exception as e:  # a fault in one request is not the end of the process
+            wrong = isinstance(e, (ValueError, KeyError, TypeError))
+            answer["error"] = {"kind": "invalid" if wrong else "internal", "message": repr(e)}
     print(json.dumps(answer), flush=True)
     if op == "shutdown":
         break

@@ -35,9 +35,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 fn encode(params: &Value) -> Result<Value, &'static str> {
     let text = params["value"].as_str().unwrap_or_default();
-    let n: u64 = text
-        .parse()
-        .map_err(|_| "value is not a decimal string below 2^64")?;
+    let digits = text.bytes().all(|b| b.is_ascii_digit()); // the library would take a sign
+    let n: Option<u64> = text.parse().ok().filter(|_| digits);
+    let n = n.ok_or("value is not a decimal string below 2^64")?;
     Ok(json!({"bytes": to_hex(&bigsize(n))}))
 }
 
@@ -61,6 +61,17 @@ fn decode(params: &Value) -> Result<Value, &'static str> {
     Ok(json!({"value": n.to_string(), "rest": to_hex(&data[1 + length..])}))
 }
 
+type Operation = fn(&Value) -> Result<Value, &'static str>;
+
+/// Runs one operation. A fault in one request is not the end of the process.
+fn answer_to(run: Operation, params: &Value) -> Value {
+    match std::panic::catch_unwind(|| run(params)) {
+        Ok(Ok(result)) => json!({"result": result}),
+        Ok(Err(why)) => json!({"error": {"kind": "invalid", "message": why}}),
+        Err(_) => json!({"error": {"kind": "internal", "message": "the adapter has panicked"}}),
+    }
+}
+
 fn main() -> std::io::Result<()> {
     let mut out = stdout();
     for line in stdin().lock().split(b'\n') {
@@ -69,26 +80,18 @@ fn main() -> std::io::Result<()> {
             eprintln!("not a request"); // passed over, never answered
             continue;
         };
-        let params = &request["params"];
-        let answer = match op {
-            "hello" => Ok(hello()),
-            "shutdown" => Ok(json!({})),
-            "bigsize.encode" => encode(params),
-            "bigsize.decode" => decode(params),
-            _ => {
-                let reason = format!("there is no operation {op}");
-                writeln!(
-                    out,
-                    "{}",
-                    json!({"id": id, "unsupported": {"reason": reason}})
-                )?;
-                continue;
-            }
+        let run: Option<Operation> = match op {
+            "hello" => Some(|_| Ok(hello())),
+            "shutdown" => Some(|_| Ok(json!({}))),
+            "bigsize.encode" => Some(encode),
+            "bigsize.decode" => Some(decode),
+            _ => None,
         };
-        let answer = match answer {
-            Ok(result) => json!({"id": id, "result": result}),
-            Err(why) => json!({"id": id, "error": {"kind": "invalid", "message": why}}),
+        let mut answer = match run {
+            Some(run) => answer_to(run, &request["params"]),
+            None => json!({"unsupported": {"reason": format!("there is no operation {op}")}}),
         };
+        answer["id"] = id.into();
         writeln!(out, "{answer}")?;
         if op == "shutdown" {
             break;

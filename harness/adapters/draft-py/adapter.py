@@ -164,8 +164,8 @@ def commit(params):
     }
 
 
-def request_decode(params):
-    request = ksp.Request(params.bytes("request"))
+def request_fields(request):
+    """The fields that the requests of both drafts have."""
     return {
         "version": request.version,
         "flags": request.flags,
@@ -175,12 +175,12 @@ def request_decode(params):
         "payer_key": request.payer_key.hex(),
         "terms_hash": request.terms_hash.hex(),
         "receipt_wanted": request.receipt_wanted,
-        "preimage_bound": request.preimage_bound,
     }
 
 
-def request_encode(params):
-    request = ksp.encode_request(
+def encode_request(draft, params):
+    """The request of either draft, from those fields."""
+    request = draft.encode_request(
         params.u8("version", 0),
         params.u8("flags"),
         params.bytes("nonce", 32),
@@ -191,6 +191,15 @@ def request_encode(params):
         checked=not params.flag("unchecked"),
     )
     return {"request": request.hex()}
+
+
+def request_decode(params):
+    request = ksp.Request(params.bytes("request"))
+    return {**request_fields(request), "preimage_bound": request.preimage_bound}
+
+
+def request_encode(params):
+    return encode_request(ksp, params)
 
 
 def reply_decode(params):
@@ -417,31 +426,11 @@ def ait_commit(params):
 
 def ait_request_decode(params):
     request = ait.Request(params.bytes("request"))
-    return {
-        "version": request.version,
-        "flags": request.flags,
-        "nonce": request.nonce.hex(),
-        "payment_time": str(request.payment_time),
-        "amount_msat": str(request.amount_msat),
-        "payer_key": request.payer_key.hex(),
-        "terms_hash": request.terms_hash.hex(),
-        "receipt_wanted": request.receipt_wanted,
-        "root_bound": request.root_bound,
-    }
+    return {**request_fields(request), "root_bound": request.root_bound}
 
 
 def ait_request_encode(params):
-    request = ait.encode_request(
-        params.u8("version", 0),
-        params.u8("flags"),
-        params.bytes("nonce", 32),
-        params.u64("payment_time"),
-        params.u64("amount_msat"),
-        params.bytes("payer_key", 32),
-        params.bytes("terms_hash", 32, ZERO),
-        checked=not params.flag("unchecked"),
-    )
-    return {"request": request.hex()}
+    return encode_request(ait, params)
 
 
 def ait_shards(params):

@@ -10,12 +10,15 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 
 import home
 from common import Params, Refused, Unsupported
 
 PROTOCOL = 1
+# Seconds from `shutdown` to the end; the protocol allows 5.
+SHUTDOWN = 4.5
 SOURCE = "https://github.com/spesmilo/electrum"
 # What the node's payments speak, and where the node takes its chain from.
 DIALECTS = ["trampoline/electrum", "trampoline/acinq-legacy", "chain/electrum"]
@@ -158,10 +161,12 @@ class Adapter:
                 self.answer(number, op, request.get("params"))
         if self.node:
             self.node.closing()
+        # What is left after the answers of earlier requests is for the daemon's end.
+        end = time.monotonic() + SHUTDOWN
         with self.idle:
-            self.idle.wait_for(lambda: self.running == 0, timeout=4)
+            self.idle.wait_for(lambda: self.running == 0, timeout=SHUTDOWN / 2)
         if self.node:
-            self.node.shutdown()
+            self.node.shutdown(end - time.monotonic())
         if last is not None:
             self.write(last, {"result": {}})
 

@@ -11,6 +11,7 @@ import base64
 import concurrent.futures
 import contextlib
 import decimal
+import hashlib
 import http.client
 import json
 import os
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
 
 import home
@@ -33,6 +35,9 @@ STOP = 4
 CALL = 20
 LOOK_EVERY = 0.05
 HISTORY_EVERY = 0.05
+# Bytes: the longest answer of Electrum's, and what is read of the end of its log.
+ANSWER = 32 << 20
+TAIL = 64 << 10
 SATOSHI = decimal.Decimal(100_000_000)
 
 # Electrum's own settings that `invoice.pay` makes for one payment, by the names of its params.
@@ -87,7 +92,12 @@ def node_key(params, name):
 
 
 class CallError(Exception):
-    """Electrum refused a command, or did not answer it."""
+    """A command without a result. `kind`: `rejected` (Electrum refused it), `timeout` (no answer in
+    time) or `internal` (no connection, or what came is no answer)."""
+
+    def __init__(self, kind, message, *args):
+        super().__init__(message % args)
+        self.kind = kind
 
 
 class Rpc:
@@ -101,26 +111,47 @@ class Rpc:
     def call(self, method, limit=CALL, **params):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
         body = json.dumps({"id": 1, "jsonrpc": "2.0", "method": method, "params": params})
+        end = time.monotonic() + limit
         try:
             connection.request("POST", "/", body, self.headers)
             response = connection.getresponse()
-            text = response.read()
-        except socket.timeout:
-            raise CallError("%s: no answer within %d s" % (method, limit))
+            text = self.read(method, response, end)
+        except (socket.timeout, TimeoutError):
+            raise CallError("timeout", "electrum has not answered %s within %d s", method, limit)
         except (OSError, http.client.HTTPException) as error:
-            raise CallError("%s: %s" % (method, error))
+            raise CallError("internal", "electrum's interface at %s: %s", method, error)
         finally:
             connection.close()
         if response.status != 200:
-            raise CallError("%s: HTTP %d" % (method, response.status))
-        answer = json.loads(text)
+            raise CallError("internal", "electrum's answer to %s is HTTP %d", method, response.status)
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise CallError("internal", "electrum's answer to %s is no JSON: %s", method, error)
+        if not isinstance(answer, dict):
+            raise CallError("internal", "electrum's answer to %s is no object", method)
         error = answer.get("error")
         if error is not None:
             # An exception of Electrum's that it does not show to its users is in the data.
             more = error.get("data") or {}
             message = more.get("exception") or error.get("message")
-            raise CallError("%s: %s" % (method, message))
+            raise CallError("rejected", "%s: %s", method, message)
         return answer.get("result")
+
+    def read(self, method, response, end):
+        """The body, of a length and in a time that are bounded: a socket's own limit is one for
+        each piece."""
+        pieces, size = [], 0
+        while piece := response.read1(1 << 16):
+            size += len(piece)
+            if size > ANSWER:
+                raise CallError(
+                    "internal", "electrum's answer to %s has more than %d bytes", method, ANSWER
+                )
+            if time.monotonic() > end:
+                raise TimeoutError
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 class Config:
@@ -217,10 +248,14 @@ class Events:
             self.known.add((kind, key))
             self.seen.append({"seq": len(self.seen) + 1, "kind": kind, **fields})
 
-    def after(self, seq, kinds):
+    def after(self, seq, kinds, values):
+        """The first event after `seq` of one of `kinds` (None: of any). `values`, by field, passes over
+        those that have the field with another value."""
         with self.lock:
             for event in self.seen[seq:]:
-                if kinds is None or event["kind"] in kinds:
+                wanted = kinds is None or event["kind"] in kinds
+                other = any(f in event and event[f] not in v for f, v in values.items())
+                if wanted and not other:
                     return event
         return None
 
@@ -232,8 +267,9 @@ class Events:
 class Daemon:
     """A running daemon with its wallet."""
 
-    def __init__(self, config, spawner):
-        self.config, self.stopping = config, False
+    def __init__(self, config, spawner, closing):
+        """`closing()` tells that the adapter is to end, and nobody waits for the daemon."""
+        self.config, self.stopping, self.closing = config, False, closing
         user, password = "lnconform", secrets.token_hex(16)
         port = free_port()
         try:
@@ -283,6 +319,7 @@ class Daemon:
                 break
             except CallError as error:
                 seen = str(error)
+            self.check_wanted()
             if time.monotonic() > end:
                 raise timeout("electrum does not answer %d s after its start (%s): %s", START, seen, self.tail(begin))
             time.sleep(LOOK_EVERY)
@@ -294,13 +331,18 @@ class Daemon:
         self.ask("test_inject_fee_etas", fee_est="{2: 4000}")
         self.node_id = self.ask("nodeid").split("@")[0]
         while not self.ask("getinfo")["connected"]:
+            self.check_wanted()
             if time.monotonic() > end:
                 raise timeout("electrum did not reach its server: %s", self.tail(begin))
             time.sleep(LOOK_EVERY)
 
+    def check_wanted(self):
+        if self.closing():
+            raise refused("the adapter was shut down while electrum started")
+
     def tail(self, begin):
         with open(self.log, "rb") as log:
-            log.seek(begin)
+            log.seek(max(begin, os.path.getsize(self.log) - TAIL))
             lines = [l for l in log.read().decode("utf-8", "replace").splitlines() if l.strip()]
         return " | ".join(lines[-4:])[:800]
 
@@ -311,18 +353,19 @@ class Daemon:
         except CallError as error:
             if self.process.poll() is not None and not self.stopping:
                 raise internal("electrum has ended with code %s", self.process.returncode)
-            raise refused("%s", error)
+            raise Refused(error.kind, str(error))
 
-    def stop(self):
-        self.stopping = True
+    def stop(self, limit=STOP):
+        """Asks it to stop and waits for its end, both within `limit`; kills it after that."""
+        self.stopping, end = True, time.monotonic() + limit
         try:
-            self.rpc.call("stop", limit=STOP)
-            self.process.wait(STOP)
+            self.rpc.call("stop", limit=limit)
+            self.process.wait(max(0, end - time.monotonic()))
             return
         except CallError as error:
             why = "electrum cannot be asked to stop: %s" % error
         except subprocess.TimeoutExpired:
-            why = "electrum did not stop within %d s" % STOP
+            why = "electrum did not stop within %.1f s" % limit
         self.kill()
         raise internal("%s; it was killed", why)
 
@@ -403,17 +446,29 @@ class Node:
         self.spawner.submit(lambda: None).result()
 
     def call(self, op, params):
-        return getattr(self, op.replace(".", "_"))(params)
+        try:
+            return getattr(self, op.replace(".", "_"))(params)
+        except CallError as error:
+            raise Refused(error.kind, str(error))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as fault:
+            traceback.print_exc()
+            # A field is missing, or of another type: so it is with another version.
+            raise internal(
+                "what electrum %s answers for %s is not what this adapter reads: %r",
+                home.version(),
+                op,
+                fault,
+            )
 
     def closing(self):
         self.is_closing = True
 
-    def shutdown(self):
+    def shutdown(self, limit):
         with self.lock:
             daemon, self.daemon = self.daemon, None
         if daemon is not None:
             try:
-                daemon.stop()
+                daemon.stop(limit)
             except Refused as why:
                 print("adapter: %s" % why, file=sys.stderr)
 
@@ -440,7 +495,7 @@ class Node:
         with self.lock:
             if self.daemon is not None:
                 raise refused("the node is running; node.stop comes first")
-            self.daemon = Daemon(config, self.spawner)
+            self.daemon = Daemon(config, self.spawner, lambda: self.is_closing)
             daemon = self.daemon
         result = {
             "node_id": daemon.node_id,
@@ -662,9 +717,10 @@ class Node:
         return payment.result
 
     def payment_settle(self, params):
-        preimage = params.bytes("preimage", 32).hex()
-        params.bytes("payment_hash", 32)
-        self.running().ask("settle_hold_invoice", preimage=preimage)
+        preimage = params.bytes("preimage", 32)
+        if hashlib.sha256(preimage).digest() != params.bytes("payment_hash", 32):
+            raise refused("param preimage is not the one of param payment_hash")
+        self.running().ask("settle_hold_invoice", preimage=preimage.hex())
         return {}
 
     def payment_cancel(self, params):
@@ -686,16 +742,20 @@ class Node:
             kinds = params.list("kinds")
             if not all(isinstance(kind, str) for kind in kinds):
                 raise invalid("param kinds holds something that is no name")
+        values = params.object("where").values if params.has("where") else {}
+        for field, wanted in values.items():
+            if not isinstance(wanted, list):
+                raise invalid("param where has no list of values for %s", field)
         end = deadline(params, 15_000)
         daemon = self.running()
         while True:
-            event = self.events.after(seq, kinds)
+            event = self.events.after(seq, kinds, values)
             if event is not None:
                 return event
             if self.daemon is not daemon:
                 raise refused("the node was stopped before an event came")
             self.look(daemon)
-            event = self.events.after(seq, kinds)
+            event = self.events.after(seq, kinds, values)
             if event is not None:
                 return event
             if time.monotonic() > end or self.is_closing:

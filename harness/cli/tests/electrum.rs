@@ -53,3 +53,16 @@ fn it_is_installed_with_its_server_keeps_the_protocol_and_pays_over_a_trampoline
     let said = run_of("trampoline/live/one-trampoline", "cluster");
     assert!(said.contains("3 checks"), "{said}");
 }
+
+/// The adapter's own code against a daemon that misbehaves; Electrum itself is not needed.
+#[test]
+fn what_its_daemon_answers_is_taken_in_bounds_and_told_with_whose_fault_it_is() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let output = Command::new("python3")
+        .arg(tests.join("electrum_rpc.py"))
+        .arg(repository().join("harness/adapters/electrum"))
+        .output()
+        .expect("the README asks for Python 3");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}

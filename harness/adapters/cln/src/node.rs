@@ -2,7 +2,7 @@
 
 use crate::rpc::{CallError, Client};
 use crate::{ops, pay, watch};
-use lnconform_adapter_process::{Access, Backend, Config, Node, lock, write_private};
+use lnconform_adapter_process::{Access, Backend, Config, Node, lock, version, write_private};
 use lnconform_protocol::events::Events;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject};
@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,13 +21,11 @@ use std::time::Duration;
 const START: Duration = Duration::from_secs(55);
 /// From `stop` to the end of the process; the protocol allows 5 s in all.
 const STOP: Duration = Duration::from_millis(4000);
-/// How long after the end of a connection the process may take to go.
-const GOES: Duration = Duration::from_millis(300);
 /// One short call.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
 
 /// Operations that the node answers.
-pub(crate) const OPERATIONS: [&str; 22] = [
+const OPERATIONS: [&str; 24] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -50,10 +48,9 @@ pub(crate) const OPERATIONS: [&str; 22] = [
     "payment.invoice",
     "event.next",
     "event.list",
+    "message.sign",
+    "message.verify",
 ];
-
-/// Operations whose answer depends on a message's form; listed after the others.
-pub(crate) const MESSAGES: [&str; 2] = ["message.sign", "message.verify"];
 
 /// Plugins of Core Lightning's own that a node under test does not need: servers, backups, books
 /// and clean-ups. Naming one that is not there does no harm.
@@ -111,7 +108,7 @@ impl Running {
                 // One that is being stopped is no surprise, and nobody waits for the reason.
                 let ended = match self.is_ending() {
                     true => None,
-                    false => self.node.ended_within(GOES),
+                    false => self.node.ended_soon(),
                 };
                 let why = match ended {
                     Some(how) => format!("{why}; lightningd has ended by itself ({how})"),
@@ -158,7 +155,7 @@ impl Cln {
     pub(crate) fn new(program: &Path) -> io::Result<Self> {
         Ok(Self {
             program: program.to_owned(),
-            version: ask_version(program)?,
+            version: version(program, "lightningd", version_in)?,
             shared: Arc::default(),
         })
     }
@@ -184,11 +181,7 @@ impl Backend for Cln {
                 source: "https://github.com/ElementsProject/lightning".into(),
             },
             protocol: PROTOCOL,
-            operations: OPERATIONS
-                .iter()
-                .chain(&MESSAGES)
-                .map(|op| (*op).to_owned())
-                .collect(),
+            operations: OPERATIONS.map(String::from).into(),
             dialects: Vec::new(),
         }
     }
@@ -213,16 +206,11 @@ impl Backend for Cln {
 
     fn start(&self, config: &Config, events: &Arc<Events>) -> Result<(Arc<Running>, Value), Fail> {
         let settings = settings(config)?;
-        let unusable = |e: io::Error| {
-            OpError::rejected(format!(
-                "data_dir {} cannot be used: {e}",
-                config.data_dir.display()
-            ))
-        };
-        let dir = std::path::absolute(&config.data_dir).map_err(unusable)?;
+        let dir = config.folder()?;
         // lightningd's own folder of the network, in which its socket lies.
         let network = dir.join("regtest");
-        std::fs::create_dir_all(&network).map_err(unusable)?;
+        std::fs::create_dir_all(&network)
+            .map_err(|e| OpError::rejected(format!("{} cannot be made: {e}", network.display())))?;
         let file = dir.join("config");
         write_private(&file, &settings)?;
         let mut command = Command::new(&self.program);
@@ -265,23 +253,15 @@ impl Backend for Cln {
     }
 
     fn end(&self, running: &Running, kill: bool) -> Result<(), OpError> {
+        running.ending.store(true, Ordering::Relaxed);
         if kill {
-            running.ending.store(true, Ordering::Relaxed);
             running.node.kill();
             return Ok(());
         }
-        running.ending.store(true, Ordering::Relaxed);
-        match running.client.call("stop", &json!({}), Some(STOP)) {
-            Ok(_) => running.node.wait(STOP),
-            Err(e) => {
-                // One that has ended by itself did not stop when it was asked to.
-                let e = running
-                    .node
-                    .blame(|| OpError::internal(format!("it cannot be asked to stop: {e}")));
-                running.node.kill();
-                Err(e)
-            }
-        }
+        running.node.stop(STOP, |left| {
+            let asked = running.client.call("stop", &json!({}), Some(left));
+            asked.map(drop)
+        })
     }
 
     fn call(&self, op: &str, params: Params<'_>, node: Access<'_, Running>) -> Outcome {
@@ -291,23 +271,10 @@ impl Backend for Cln {
 
 /// lightningd's configuration file. The password of bitcoind is in it and on no command line.
 fn settings(config: &Config) -> Result<String, Fail> {
-    let options = Params::new(&config.options);
-    if options.maybe("forwards", Params::bool)? == Some(false) {
-        return Err(Fail::Unsupported(
-            "cln forwards whatever it is asked to: option forwards cannot be false".into(),
-        ));
-    }
-    let announce = options.maybe("announce", Params::bool)?;
-    if announce == Some(true) && config.listen.is_none() {
-        return Err(OpError::invalid("option announce needs param listen").into());
-    }
-    let level = options.maybe("log_level", Params::str)?.unwrap_or("debug");
-    if !["io", "trace", "debug", "info", "unusual", "broken"].contains(&level) {
-        return Err(OpError::invalid(format!(
-            "option log_level is {level}, not io, trace, debug, info, unusual or broken"
-        ))
-        .into());
-    }
+    config.forwards_always("cln")?;
+    config.announce()?;
+    let levels = ["io", "trace", "debug", "info", "unusual", "broken"];
+    let level = config.log_level("debug", &levels)?;
     let (host, port, user, password) = &config.rpc;
     let mut text = String::new();
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
@@ -341,27 +308,11 @@ fn settings(config: &Config) -> Result<String, Fail> {
     Ok(text.replace("=\n", "\n"))
 }
 
-/// Asks the program for its version: `v25.09`, alone on a line.
-fn ask_version(program: &Path) -> io::Result<String> {
-    let failed = |what: String| {
-        io::Error::other(format!(
-            "{} --version: {what}; is it lightningd?",
-            program.display()
-        ))
-    };
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| failed(e.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let first = said.lines().next().unwrap_or_default().trim();
-    let digits = first.strip_prefix('v').unwrap_or(first);
-    if output.status.success() && digits.starts_with(|c: char| c.is_ascii_digit()) {
-        Ok(format!("v{digits}"))
-    } else {
-        Err(failed(format!("{}: it says {first:?}", output.status)))
-    }
+/// The version in `v25.09`, which lightningd says alone on a line.
+fn version_in(line: &str) -> Option<String> {
+    let digits = line.strip_prefix('v').unwrap_or(line);
+    let is_one = digits.starts_with(|c: char| c.is_ascii_digit());
+    is_one.then(|| format!("v{digits}"))
 }
 
 /// What is known of a payment that was sent.

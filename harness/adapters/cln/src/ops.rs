@@ -3,14 +3,17 @@
 use crate::node::Running;
 use crate::pay;
 use crate::rpc::CallError;
-use lnconform_adapter_process::{Access, deadline, key, lacks, loopback, until};
+use lnconform_adapter_process::{
+    Access, KEYSEND_ONION, OpenChannel, deadline, disconnected, entries, key, label, lacks,
+    loopback, number, signed_message, sum, until,
+};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 type Node<'a> = Access<'a, Running>;
 
@@ -48,16 +51,6 @@ pub(crate) fn call(op: &str, params: Params<'_>, node: Node<'_>) -> Outcome {
     }
 }
 
-/// Entries of an array field; anything else has none.
-pub(crate) fn entries(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// A number; anything else is 0.
-pub(crate) fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
-}
-
 /// An amount in msat. Core Lightning writes a number; before 23.08 it was `"1000msat"`.
 pub(crate) fn msat(value: &Value) -> u64 {
     match value {
@@ -68,41 +61,17 @@ pub(crate) fn msat(value: &Value) -> u64 {
 
 /// A field that every answer of the call has.
 fn need<'a>(answer: &'a Value, method: &str, field: &str) -> Result<&'a str, OpError> {
-    answer[field]
-        .as_str()
-        .ok_or_else(|| OpError::internal(format!("lightningd's answer to {method} has no {field}")))
-}
-
-/// A label that no other invoice has.
-fn label() -> Result<String, OpError> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).map_err(|e| OpError::internal(format!("no random bytes: {e}")))?;
-    Ok(format!("lnconform-{}", hex(nonce)))
+    lnconform_adapter_process::need(&answer[field], "lightningd", method, field)
 }
 
 fn chain_sync(params: Params<'_>, node: Node<'_>) -> Outcome {
-    let wanted = params.u32("height")?;
-    let deadline = deadline(params, 25_000)?;
-    let running = node()?;
-    let what = format!("height {wanted} was not reached");
-    let height = until(
-        deadline,
-        &what,
-        || running.over(),
-        || {
-            let info = running.call("getinfo", &json!({}))?;
-            let height = number(&info["blockheight"]);
-            let warning = ["warning_bitcoind_sync", "warning_lightningd_sync"]
-                .iter()
-                .find_map(|w| info[*w].as_str());
-            Ok(match warning {
-                None if height >= u64::from(wanted) => Ok(height),
-                None => Err(format!("it is {height}")),
-                Some(warning) => Err(format!("it is {height}: {warning}")),
-            })
-        },
-    )?;
-    Ok(json!({ "height": height }))
+    lnconform_adapter_process::chain_sync(params, node, Running::over, |running| {
+        let info = running.call("getinfo", &json!({}))?;
+        let warning = ["warning_bitcoind_sync", "warning_lightningd_sync"]
+            .iter()
+            .find_map(|w| info[*w].as_str());
+        Ok::<_, CallError>((number(&info["blockheight"]), warning.map(str::to_owned)))
+    })
 }
 
 fn new_address(node: Node<'_>) -> Outcome {
@@ -112,19 +81,19 @@ fn new_address(node: Node<'_>) -> Outcome {
 
 fn balance(node: Node<'_>) -> Outcome {
     let funds = node()?.call("listfunds", &json!({}))?;
-    let sum = |confirmed: bool| -> u64 {
+    let outputs = |confirmed: bool| -> u64 {
         let outputs = entries(&funds["outputs"]).iter();
         let counted = outputs.filter(|o| {
             o["reserved"] != true
                 && (o["status"] == "confirmed" || !confirmed && o["status"] == "unconfirmed")
         });
-        counted.map(|o| msat(&o["amount_msat"])).sum::<u64>() / 1000
+        sum(counted.map(|o| msat(&o["amount_msat"]))) / 1000
     };
     let channels = entries(&funds["channels"]).iter();
-    let in_channels = channels.map(|c| msat(&c["our_amount_msat"])).sum::<u64>() / 1000;
+    let in_channels = sum(channels.map(|c| msat(&c["our_amount_msat"]))) / 1000;
     Ok(json!({
-        "confirmed_sat": sum(true).to_string(),
-        "spendable_sat": sum(false).to_string(),
+        "confirmed_sat": outputs(true).to_string(),
+        "spendable_sat": outputs(false).to_string(),
         "lightning_sat": in_channels.to_string(),
     }))
 }
@@ -163,7 +132,7 @@ fn connect_to(
             // 402: all addresses failed, as they do while the other end still starts; 400 and 401:
             // an earlier connection has not been forgotten yet (lightning-connect).
             Err(e) if matches!(e.code(), Some(400..=402)) => Ok(Err(e.to_string())),
-            Err(e) => Err(e.into()),
+            Err(e) => Err(e),
         },
     )?;
     until(
@@ -171,7 +140,7 @@ fn connect_to(
         &what,
         || running.over(),
         || {
-            Ok(match connected(running, peer)? {
+            connected(running, peer).map(|there| match there {
                 true => Ok(()),
                 false => Err("it is not among the peers".into()),
             })
@@ -179,28 +148,18 @@ fn connect_to(
     )
 }
 
-/// Core Lightning connects again by itself to a peer with which it has a channel, so that a peer
-/// who is there again is no failure.
+/// Core Lightning connects again by itself to a peer with which it has a channel.
 fn disconnect(params: Params<'_>, node: Node<'_>) -> Outcome {
     let peer = key(params, "node_id")?;
     let deadline = deadline(params, 1_000)?;
     let running = node()?;
     running.call("disconnect", &json!({"id": peer, "force": true}))?;
-    let gone = until(
+    disconnected(
         deadline,
-        &format!("{peer} is connected"),
+        &peer,
         || running.over(),
-        || {
-            Ok(match connected(&running, &peer)? {
-                false => Ok(()),
-                true => Err("it is among the peers".into()),
-            })
-        },
-    );
-    match gone {
-        Err(Fail::Error(e)) if e.kind != lnconform_protocol::ErrorKind::Timeout => Err(e.into()),
-        _ => Ok(json!({})),
-    }
+        || connected(&running, &peer),
+    )
 }
 
 fn peers(node: Node<'_>) -> Outcome {
@@ -218,42 +177,30 @@ fn peers(node: Node<'_>) -> Outcome {
 }
 
 fn open_channel(params: Params<'_>, node: Node<'_>) -> Outcome {
-    let peer = key(params, "node_id")?;
-    let capacity = params.number("capacity_sat")?;
-    let push = params.maybe("push_msat", Params::number)?.unwrap_or(0);
-    let announce = params.maybe("announce", Params::bool)?.unwrap_or(false);
-    let address = params
-        .maybe("address", Params::str)?
-        .map(|a| loopback("address", a))
-        .transpose()?;
-    let deadline = deadline(params, 20_000)?;
+    let open = OpenChannel::read(params)?;
     let running = node()?;
-    if let Some(address) = address {
-        connect_to(&running, &peer, address, deadline)?;
+    if let Some(address) = open.address {
+        connect_to(&running, &open.peer, address, open.deadline)?;
     }
     let ask = json!({
-        "id": peer,
-        "amount": format!("{capacity}sat"),
-        "push_msat": push,
-        "announce": announce,
+        "id": open.peer,
+        "amount": format!("{}sat", open.capacity_sat),
+        "push_msat": open.push_msat,
+        "announce": open.announce,
         // A second channel is funded with the change of the first before that is confirmed.
         "minconf": 0,
         // There is nothing to estimate on this chain.
         "feerate": "5000perkb",
     });
     let opened = until(
-        deadline,
+        open.deadline,
         "the channel was not opened",
         || running.over(),
-        || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let limit = left.max(Duration::from_secs(1));
-            match running.call_for("fundchannel", &ask, Some(limit)) {
-                Ok(opened) => Ok(Ok(opened)),
-                // 304: still syncing; 305: the peer is not connected (lightning-fundchannel).
-                Err(e) if matches!(e.code(), Some(304 | 305)) => Ok(Err(e.to_string())),
-                Err(e) => Err(e.into()),
-            }
+        || match running.call_for("fundchannel", &ask, Some(open.left())) {
+            Ok(opened) => Ok(Ok(opened)),
+            // 304: still syncing; 305: the peer is not connected (lightning-fundchannel).
+            Err(e) if matches!(e.code(), Some(304 | 305)) => Ok(Err(e.to_string())),
+            Err(e) => Err(e),
         },
     )?;
     let txid = need(&opened, "fundchannel", "txid")?;
@@ -429,17 +376,7 @@ fn keysend(params: Params<'_>, node: Node<'_>) -> Outcome {
         .maybe("records", Params::records)?
         .unwrap_or_default();
     let own = "Core Lightning's keysend draws the preimage and builds the onion itself";
-    let lacking = [
-        "preimage",
-        "payment_hash",
-        "keysend_record",
-        "final_cltv_delta",
-        "payment_secret",
-        "total_msat",
-        "parts",
-        "via",
-    ];
-    lacks(params, "cln", &lacking, own)?;
+    lacks(params, "cln", &KEYSEND_ONION, own)?;
     let amount = match amount {
         Some(amount) => amount,
         None => params.number("amount_msat")?,
@@ -502,16 +439,7 @@ fn pay_offer(params: Params<'_>, node: Node<'_>) -> Outcome {
 
 /// The message of a signature: Core Lightning signs text.
 fn message(params: Params<'_>) -> Result<String, Fail> {
-    let bytes = params.hex("message")?;
-    match params.maybe("algorithm", Params::str)? {
-        None | Some("lightning-signed-message") => {}
-        Some(other) => {
-            return Err(Fail::Unsupported(format!(
-                "cln signs lightning-signed-message, not {other}"
-            )));
-        }
-    }
-    String::from_utf8(bytes)
+    String::from_utf8(signed_message(params, "cln")?)
         .map_err(|_| Fail::Unsupported("cln signs text, and param message is not UTF-8".to_owned()))
 }
 

@@ -1,10 +1,11 @@
 //! Payments: calls that last until the payment has ended, each in a thread of its own.
 
 use crate::node::{Running, sent};
-use crate::ops::{entries, msat};
+use crate::ops::msat;
 use crate::rpc::CallError;
-use crate::watch::spawn;
-use lnconform_adapter_process::{LOOK_EVERY, bolt12_bytes, deadline, lock};
+use lnconform_adapter_process::{
+    LOOK_EVERY, bolt12_bytes, deadline, entries, label, lock, payment_end, spawn,
+};
 use lnconform_protocol::outcome::Outcome;
 use lnconform_protocol::params::{Params, ResultObject, hex, hex_bytes};
 use lnconform_protocol::{ErrorKind, OpError};
@@ -48,9 +49,7 @@ pub(crate) fn send(
     running: &Arc<Running>,
     work: impl FnOnce(&Running, &str) -> Result<Value, CallError> + Send + 'static,
 ) -> Outcome {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).map_err(|e| OpError::internal(format!("no random bytes: {e}")))?;
-    let label = format!("lnconform-{}", hex(nonce));
+    let label = label()?;
     let after = running.events.last();
     let sent = Sent {
         after,
@@ -284,18 +283,7 @@ pub(crate) fn wait(params: Params<'_>, running: &Running) -> Outcome {
     let payment = params.str("payment")?;
     let deadline = deadline(params, 25_000)?;
     let after = sent(running, payment)?.after;
-    let what = format!("end of payment {payment}");
-    Ok(running.events.wait(deadline, &what, |seen| {
-        let ended = matches!(seen.kind, "payment-sent" | "payment-failed");
-        if seen.seq <= after || !ended || seen.payment.as_deref() != Some(payment) {
-            return None;
-        }
-        let mut result = seen.fields.clone();
-        if let Some(fields) = result.as_object_mut() {
-            fields.shift_remove("payment");
-        }
-        Some(result)
-    })?)
+    payment_end(&running.events, payment, after, deadline)
 }
 
 /// `payment.invoice`: the BOLT 12 invoice that is paid.

@@ -1,6 +1,7 @@
 //! lightningd's JSON-RPC 2.0 over its unix socket. A connection a call: calls that wait hold up
 //! nobody, and the end of the node ends every one of them.
 
+use lnconform_adapter_process::http::{is_timeout, left};
 use lnconform_protocol::outcome::Fail;
 use lnconform_protocol::{ErrorKind, OpError};
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ pub(crate) enum CallError {
         why: String,
     },
     /// lightningd refused.
-    #[error("{method}: {message} (code {code})")]
+    #[error("lightningd refused {method}: {message} (code {code})")]
     Refused {
         /// The call.
         method: String,
@@ -139,11 +140,11 @@ impl Client {
         limit: Option<Duration>,
     ) -> Result<Value, CallError> {
         let deadline = limit.map(|limit| Instant::now() + limit);
-        let io_error = |e: io::Error| match e.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CallError::Timeout {
+        let io_error = |e: io::Error| match is_timeout(&e) {
+            true => CallError::Timeout {
                 method: method.into(),
             },
-            _ => CallError::Io {
+            false => CallError::Io {
                 method: method.into(),
                 why: e.to_string(),
             },
@@ -156,7 +157,7 @@ impl Client {
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let mut stream = self.connect().map_err(io_error)?;
         stream
-            .set_write_timeout(time_left(deadline).map_err(io_error)?)
+            .set_write_timeout(deadline.map(left).transpose().map_err(io_error)?)
             .map_err(io_error)?;
         stream
             .write_all(request.to_string().as_bytes())
@@ -164,8 +165,8 @@ impl Client {
         let mut bytes = Vec::new();
         let mut chunk = vec![0; 1 << 16];
         let answer: Value = loop {
-            let left = time_left(deadline).map_err(io_error)?;
-            stream.set_read_timeout(left).map_err(io_error)?;
+            let limit = deadline.map(left).transpose().map_err(io_error)?;
+            stream.set_read_timeout(limit).map_err(io_error)?;
             let n = match stream.read(&mut chunk) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 read => read.map_err(io_error)?,
@@ -214,14 +215,5 @@ impl Client {
             Some(result) => Ok(result.clone()),
             None => Err(wrong("it has neither result nor error".into())),
         }
-    }
-}
-
-/// What is left; `None` for ever.
-fn time_left(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
-    match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
-        // A limit of zero would be none.
-        Some(left) if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
-        left => Ok(left),
     }
 }

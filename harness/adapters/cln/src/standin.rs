@@ -11,6 +11,7 @@
 use crate::rpc::Client;
 use cln_rpc::model::{requests, responses};
 use lnconform_adapter_process::lock;
+use lnconform_adapter_process::testing::{KEY, OTHER, write_program};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -21,10 +22,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-
-/// A point, and another one.
-pub(crate) const KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
-pub(crate) const OTHER: &str = "02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
 
 /// What the stand-in does with a request.
 #[derive(Clone, Debug)]
@@ -132,20 +129,6 @@ impl Drop for StandIn {
             assert!(wrong.is_empty(), "not as published: {wrong:#?}");
         }
     }
-}
-
-/// Writes a program. The file is closed by another process, so that no fork of this one holds it
-/// open for writing when it is started.
-pub(crate) fn write_program(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    let draft = path.with_extension("draft");
-    std::fs::write(&draft, text).unwrap();
-    let copied = std::process::Command::new("cp")
-        .arg(&draft)
-        .arg(path)
-        .status();
-    assert!(copied.unwrap().success());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn serve(

@@ -1,14 +1,14 @@
 //! Threads that wait for what lightningd has to tell, and tell it as events.
 
 use crate::node::Running;
-use crate::ops::{entries, msat, number};
+use crate::ops::msat;
 use crate::rpc::CallError;
+use lnconform_adapter_process::{entries, number, spawn};
 use lnconform_protocol::OpError;
 use lnconform_protocol::params::ResultObject;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 
 /// Waits for payments that arrive and for forwards that end.
 ///
@@ -19,14 +19,6 @@ pub(crate) fn start(running: &Arc<Running>) -> Result<(), OpError> {
     spawn("received", move || ended("received", received(&own), &own))?;
     let own = running.clone();
     spawn("forwards", move || ended("forwards", forwards(&own), &own))
-}
-
-pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpError> {
-    thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .map(drop)
-        .map_err(|e| OpError::internal(format!("no thread for {name}: {e}")))
 }
 
 /// Notes why nothing more is told, unless the node was stopped.
@@ -85,7 +77,7 @@ fn received(running: &Running) -> CallError {
 fn forwards(running: &Running) -> CallError {
     let last = &running.shared.forward_index;
     loop {
-        let next = last.load(Ordering::Relaxed) + 1;
+        let next = last.load(Ordering::Relaxed).saturating_add(1);
         let wait = json!({"subsystem": "forwards", "indexname": "updated", "nextvalue": next});
         if let Err(e) = running.call_for("wait", &wait, None) {
             return e;

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lnconform_adapter_process::http::{DecodeError, Decoder, is_timeout, left};
 use lnconform_protocol::outcome::Fail;
 use lnconform_protocol::{ErrorKind, OpError};
 use serde_json::{Value, json};
@@ -9,9 +10,6 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-/// Longest answer with its head, in bytes.
-const ANSWER: usize = 32 * 1024 * 1024;
 
 /// Why a call has no result.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -45,8 +43,10 @@ pub(crate) enum CallError {
         why: String,
     },
     /// It refused.
-    #[error("{call}: {message} (HTTP {status})")]
+    #[error("{who} refused {call}: {message} (HTTP {status})")]
     Refused {
+        /// The program.
+        who: &'static str,
         /// The call.
         call: String,
         /// HTTP's status.
@@ -150,6 +150,7 @@ impl Client {
                 .ok()
                 .and_then(|v| v["error"].as_str().map(str::to_owned));
             return Err(CallError::Refused {
+                who: self.who,
                 call: call.into(),
                 status,
                 message: message.unwrap_or_else(said),
@@ -173,14 +174,16 @@ impl Client {
         let answer: Value = serde_json::from_slice(&body).map_err(|_| match status {
             200 => self.wrong(method, "it is no JSON".into()),
             _ => CallError::Refused {
+                who: self.who,
                 call: method.into(),
                 status,
-                message: "bitcoind did not say why".into(),
+                message: "it did not say why".into(),
             },
         })?;
         match &answer["error"] {
             Value::Null => Ok(answer["result"].clone()),
             error => Err(CallError::Refused {
+                who: self.who,
                 call: method.into(),
                 status,
                 message: format!(
@@ -200,6 +203,14 @@ impl Client {
         }
     }
 
+    fn broken(&self, call: &str, why: String) -> CallError {
+        CallError::Io {
+            who: self.who,
+            call: call.into(),
+            why,
+        }
+    }
+
     fn exchange(
         &self,
         call: &str,
@@ -208,16 +219,16 @@ impl Client {
         limit: Duration,
     ) -> Result<(u16, Vec<u8>), CallError> {
         let deadline = Instant::now() + limit;
-        let io_error = |e: io::Error| match e.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CallError::Timeout {
+        let io_error = |e: io::Error| match is_timeout(&e) {
+            true => CallError::Timeout {
                 who: self.who,
                 call: call.into(),
             },
-            _ => CallError::Io {
-                who: self.who,
-                call: call.into(),
-                why: e.to_string(),
-            },
+            false => self.broken(call, e.to_string()),
+        };
+        let no_answer = |e: DecodeError| match e {
+            DecodeError::Malformed(why) => self.wrong(call, why),
+            DecodeError::Ended(_) => self.broken(call, e.to_string()),
         };
         let request = format!(
             "POST /{call} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: {kind}\r\n\
@@ -233,103 +244,22 @@ impl Client {
             .set_write_timeout(Some(left(deadline).map_err(io_error)?))
             .map_err(io_error)?;
         stream.write_all(request.as_bytes()).map_err(io_error)?;
-        let (mut bytes, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
-        loop {
+        let (mut decoder, mut chunk) = (Decoder::default(), vec![0; 1 << 16]);
+        while !decoder.is_done() {
             stream
                 .set_read_timeout(Some(left(deadline).map_err(io_error)?))
                 .map_err(io_error)?;
-            let n = match stream.read(&mut chunk) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                read => read.map_err(io_error)?,
-            };
-            bytes.extend_from_slice(&chunk[..n]);
-            if bytes.len() > ANSWER {
-                return Err(self.wrong(call, format!("it has more than {ANSWER} bytes")));
-            }
-            match whole(&bytes, n == 0) {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) if n == 0 => {
-                    let why = match bytes.len() {
-                        0 => "it was closed without an answer".to_owned(),
-                        n => format!("it was closed after {n} bytes of an answer"),
-                    };
-                    return Err(CallError::Io {
-                        who: self.who,
-                        call: call.into(),
-                        why,
-                    });
+            match stream.read(&mut chunk) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(io_error(e)),
+                Ok(0) => decoder.end().map_err(no_answer)?,
+                Ok(n) => {
+                    decoder.feed(&chunk[..n]);
+                    decoder.advance().map_err(no_answer)?;
                 }
-                Ok(None) => {}
-                Err(why) => return Err(self.wrong(call, why)),
             }
         }
-    }
-}
-
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(io::ErrorKind::TimedOut.into())
-    } else {
-        Ok(left)
-    }
-}
-
-/// Status and body, once all of the answer is there. `ended`: nothing more comes.
-fn whole(bytes: &[u8], ended: bool) -> Result<Option<(u16, Vec<u8>)>, String> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut head = httparse::Response::new(&mut headers);
-    let length = match head.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(e) => return Err(format!("it is no HTTP ({e})")),
-    };
-    let status = head.code.unwrap_or_default();
-    let header = |name: &str| {
-        let found = head
-            .headers
-            .iter()
-            .find(|h| h.name.eq_ignore_ascii_case(name));
-        found.map(|h| String::from_utf8_lossy(h.value).trim().to_ascii_lowercase())
-    };
-    let body = &bytes[length..];
-    if header("transfer-encoding").is_some_and(|v| v.contains("chunked")) {
-        return Ok(chunks(body)?.map(|body| (status, body)));
-    }
-    match header("content-length") {
-        Some(length) => {
-            let length: usize = length
-                .parse()
-                .map_err(|_| format!("its length is {length}"))?;
-            Ok(body.get(..length).map(|body| (status, body.to_vec())))
-        }
-        None if ended => Ok(Some((status, body.to_vec()))),
-        None => Ok(None),
-    }
-}
-
-/// The body of chunks, once the last of them is there.
-fn chunks(mut rest: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let mut body = Vec::new();
-    loop {
-        let (start, size) = match httparse::parse_chunk_size(rest) {
-            Ok(httparse::Status::Complete(found)) => found,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(_) => return Err("its chunks have no size".into()),
-        };
-        if size == 0 {
-            return Ok(Some(body));
-        }
-        let size = usize::try_from(size).map_err(|_| "a chunk is too long".to_owned())?;
-        let end = start.saturating_add(size);
-        let Some(chunk) = rest.get(start..end) else {
-            return Ok(None);
-        };
-        body.extend_from_slice(chunk);
-        match rest.get(end..end + 2) {
-            Some(_) => rest = &rest[end + 2..],
-            None => return Ok(None),
-        }
+        Ok((decoder.status(), std::mem::take(decoder.body())))
     }
 }
 
@@ -357,28 +287,5 @@ mod tests {
     #[test]
     fn fields_are_escaped() {
         assert_eq!(escaped("a b&c=☕+/"), "a%20b%26c%3D%E2%98%95%2B%2F");
-    }
-
-    #[test]
-    fn answers_are_whole_by_their_length_by_chunks_or_at_the_end() {
-        let with_length = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
-        let chunked =
-            b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n";
-        for (answer, status) in [(&with_length[..], 200), (&chunked[..], 400)] {
-            let body = whole(answer, false).unwrap();
-            assert_eq!(body, Some((status, b"{}".to_vec())));
-            let cut = &answer[..answer.len() - if status == 200 { 1 } else { 9 }];
-            assert_eq!(whole(cut, true).unwrap(), None);
-        }
-        let open = b"HTTP/1.1 200 OK\r\n\r\n[]";
-        assert_eq!(whole(open, false).unwrap(), None);
-        assert_eq!(whole(open, true).unwrap(), Some((200, b"[]".to_vec())));
-        for wrong in [
-            &b"hello\r\n\r\n"[..],
-            b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        ] {
-            assert!(whole(wrong, true).is_err());
-        }
     }
 }

@@ -4,7 +4,7 @@ use crate::http::{CallError, Client};
 use crate::{ops, pay, watch};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lnconform_adapter_process::{Access, Backend, Config, LOOK_EVERY, Node, write_private};
+use lnconform_adapter_process::{Access, Backend, Config, LOOK_EVERY, Node, draw, write_private};
 use lnconform_protocol::events::Events;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
@@ -26,15 +26,15 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(55);
 /// From the signal to the end of the process; the protocol allows 5 s in all.
 const STOP: Duration = Duration::from_millis(4000);
-/// How long after the end of a connection the process may take to go.
-const GOES: Duration = Duration::from_millis(300);
 /// How long after the end of the process its port may still be there.
 const ANSWERS: Duration = Duration::from_millis(400);
+/// How long a connection to that port may take.
+const CONNECT: Duration = Duration::from_millis(300);
 /// One short call.
 pub(crate) const CALL: Duration = Duration::from_secs(15);
 
 /// Operations that the node answers.
-pub(crate) const OPERATIONS: [&str; 23] = [
+const OPERATIONS: [&str; 23] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -95,7 +95,7 @@ impl Running {
     ) -> Result<Value, CallError> {
         match self.client.form(call, fields, limit) {
             Err(CallError::Io { who, call, why }) if !self.is_ending() => {
-                let why = match self.node.ended_within(GOES) {
+                let why = match self.node.ended_soon() {
                     Some(how) => format!("{why}; eclair has ended by itself ({how})"),
                     None => why,
                 };
@@ -188,23 +188,13 @@ impl Backend for Eclair {
 
     fn start(&self, config: &Config, events: &Arc<Events>) -> Result<(Arc<Running>, Value), Fail> {
         check(config)?;
-        let unusable = |e: io::Error| {
-            OpError::rejected(format!(
-                "data_dir {} cannot be used: {e}",
-                config.data_dir.display()
-            ))
-        };
-        let dir = std::path::absolute(&config.data_dir).map_err(unusable)?;
-        std::fs::create_dir_all(&dir).map_err(unusable)?;
+        let dir = config.folder()?;
         let wallet = wallet(config, &dir)?;
         let port = ports::reserve(1).map_err(|e| OpError::internal(e.to_string()))?;
         let Some(number) = port.first().map(Port::number) else {
             return Err(OpError::internal("a port was asked for, and not given").into());
         };
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|e| OpError::internal(format!("no random bytes: {e}")))?;
-        let password = STANDARD.encode(secret);
+        let password = STANDARD.encode(draw::<32>()?);
         let settings = settings(config, number, &password, &wallet);
         write_private(&dir.join("eclair.conf"), &settings)?;
         let mut command = Command::new(&self.program);
@@ -263,7 +253,7 @@ impl Backend for Eclair {
         }
         // What was started is a script: it has to have become Eclair.
         let (address, deadline) = (running.client.address(), Instant::now() + ANSWERS);
-        while TcpStream::connect_timeout(&address, GOES).is_ok() {
+        while TcpStream::connect_timeout(&address, CONNECT).is_ok() {
             if Instant::now() >= deadline {
                 return Err(OpError::internal(
                     "eclair's script has ended, and eclair itself has not: its interface still \
@@ -282,15 +272,8 @@ impl Backend for Eclair {
 
 /// What can be refused before anything is touched.
 fn check(config: &Config) -> Result<(), Fail> {
-    let options = Params::new(&config.options);
-    if options.maybe("forwards", Params::bool)? == Some(false) {
-        return Err(Fail::Unsupported(
-            "eclair forwards whatever it is asked to: option forwards cannot be false".into(),
-        ));
-    }
-    if options.maybe("announce", Params::bool)? == Some(true) && config.listen.is_none() {
-        return Err(OpError::invalid("option announce needs param listen").into());
-    }
+    config.forwards_always("eclair")?;
+    config.announce()?;
     if config.zmq.is_none() {
         return Err(OpError::invalid(
             "param chain.bitcoind has no zmq_block and zmq_tx; eclair needs both",

@@ -5,7 +5,10 @@ use crate::node::{CALL, Running};
 use crate::pay;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lnconform_adapter_process::{Access, bolt12_bytes, deadline, key, lacks, loopback, until};
+use lnconform_adapter_process::{
+    Access, KEYSEND_ONION, OpenChannel, bolt12_bytes, deadline, disconnected, entries, key, lacks,
+    loopback, number, signed_message, sum, until,
+};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex};
@@ -46,42 +49,16 @@ pub(crate) fn call(op: &str, params: Params<'_>, node: Node<'_>) -> Outcome {
     }
 }
 
-/// Entries of an array; anything else has none.
-pub(crate) fn entries(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// A number; anything else is 0.
-pub(crate) fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
-}
-
 /// A text that every answer of the call has.
 fn need<'a>(value: &'a Value, call: &str, what: &str) -> Result<&'a str, OpError> {
-    value
-        .as_str()
-        .ok_or_else(|| OpError::internal(format!("eclair's answer to {call} has no {what}")))
+    lnconform_adapter_process::need(value, "eclair", call, what)
 }
 
 fn chain_sync(params: Params<'_>, node: Node<'_>) -> Outcome {
-    let wanted = params.u32("height")?;
-    let deadline = deadline(params, 25_000)?;
-    let running = node()?;
-    let what = format!("height {wanted} was not reached");
-    let height = until(
-        deadline,
-        &what,
-        || running.over(),
-        || {
-            let info = running.call("getinfo", &[])?;
-            let height = number(&info["blockHeight"]);
-            Ok(match height >= u64::from(wanted) {
-                true => Ok(height),
-                false => Err(format!("it is {height}")),
-            })
-        },
-    )?;
-    Ok(json!({ "height": height }))
+    lnconform_adapter_process::chain_sync(params, node, Running::over, |running| {
+        let info = running.call("getinfo", &[])?;
+        Ok::<_, CallError>((number(&info["blockHeight"]), None))
+    })
 }
 
 fn new_address(node: Node<'_>) -> Outcome {
@@ -95,7 +72,7 @@ fn balance(node: Node<'_>) -> Outcome {
         let why = "eclair's answer to onchainbalance has no confirmed";
         return Err(OpError::internal(why).into());
     };
-    let spendable = confirmed + number(&balance["unconfirmed"]);
+    let spendable = sum([confirmed, number(&balance["unconfirmed"])]);
     Ok(json!({
         "confirmed_sat": confirmed.to_string(),
         "spendable_sat": spendable.to_string(),
@@ -135,7 +112,7 @@ fn connect_to(
                 return Ok(Ok(()));
             }
             let said = running.call("connect", &uri)?;
-            Ok(match connected(running, peer)? {
+            Ok::<_, CallError>(match connected(running, peer)? {
                 true => Ok(()),
                 false => Err(format!("eclair said {said}")),
             })
@@ -143,28 +120,18 @@ fn connect_to(
     )
 }
 
-/// Eclair connects again by itself to a peer with which it has a channel, so that a peer who is there
-/// again is no failure.
+/// Eclair connects again by itself to a peer with which it has a channel.
 fn disconnect(params: Params<'_>, node: Node<'_>) -> Outcome {
     let peer = key(params, "node_id")?;
     let deadline = deadline(params, 1_000)?;
     let running = node()?;
     running.call("disconnect", &[("nodeId", peer.clone())])?;
-    let gone = until(
+    disconnected(
         deadline,
-        &format!("{peer} is connected"),
+        &peer,
         || running.over(),
-        || {
-            Ok(match connected(&running, &peer)? {
-                false => Ok(()),
-                true => Err("it is among the peers".into()),
-            })
-        },
-    );
-    match gone {
-        Err(Fail::Error(e)) if e.kind != lnconform_protocol::ErrorKind::Timeout => Err(e.into()),
-        _ => Ok(json!({})),
-    }
+        || connected(&running, &peer),
+    )
 }
 
 fn peers(node: Node<'_>) -> Outcome {
@@ -182,27 +149,17 @@ fn peers(node: Node<'_>) -> Outcome {
 }
 
 fn open_channel(params: Params<'_>, node: Node<'_>) -> Outcome {
-    let peer = key(params, "node_id")?;
-    let capacity = params.number("capacity_sat")?;
-    let push = params.maybe("push_msat", Params::number)?.unwrap_or(0);
-    let announce = params.maybe("announce", Params::bool)?.unwrap_or(false);
-    let address = params
-        .maybe("address", Params::str)?
-        .map(|a| loopback("address", a))
-        .transpose()?;
-    let deadline = deadline(params, 20_000)?;
+    let open = OpenChannel::read(params)?;
     let running = node()?;
-    if let Some(address) = address {
-        connect_to(&running, &peer, address, deadline)?;
+    if let Some(address) = open.address {
+        connect_to(&running, &open.peer, address, open.deadline)?;
     }
-    let left = deadline
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_secs(1));
+    let left = open.left();
     let fields = [
-        ("nodeId", peer),
-        ("fundingSatoshis", capacity.to_string()),
-        ("pushMsat", push.to_string()),
-        ("announceChannel", announce.to_string()),
+        ("nodeId", open.peer),
+        ("fundingSatoshis", open.capacity_sat.to_string()),
+        ("pushMsat", open.push_msat.to_string()),
+        ("announceChannel", open.announce.to_string()),
         // There is nothing to estimate on this chain.
         ("fundingFeerateSatByte", "5".to_owned()),
         ("openTimeoutSeconds", left.as_secs().max(1).to_string()),
@@ -268,10 +225,9 @@ fn channel(c: &Value, balance: &Value) -> Value {
     let spec = &commitment(c)["localCommit"]["spec"];
     let (local, remote) = (number(&spec["toLocal"]), number(&spec["toRemote"]));
     let htlcs = entries(&spec["htlcs"]);
-    let in_flight: u64 = htlcs
+    let in_flight = sum(htlcs
         .iter()
-        .map(|h| number(&h["add"]["amountMsat"]).max(number(&h["amountMsat"])))
-        .sum();
+        .map(|h| number(&h["add"]["amountMsat"]).max(number(&h["amountMsat"]))));
     let data = &c["data"];
     let scid = [
         &data["lastAnnouncement"]["shortChannelId"],
@@ -289,7 +245,7 @@ fn channel(c: &Value, balance: &Value) -> Value {
         .maybe("scid", scid)
         .with(
             "capacity_sat",
-            ((local + remote + in_flight) / 1000).to_string(),
+            (sum([local, remote, in_flight]) / 1000).to_string(),
         )
         .with("outbound_msat", number(&balance["canSend"]).to_string())
         .with("inbound_msat", number(&balance["canReceive"]).to_string())
@@ -425,17 +381,7 @@ fn keysend(params: Params<'_>, node: Node<'_>) -> Outcome {
         ));
     }
     let own = "Eclair's sendtonode draws the preimage and builds the onion itself";
-    let lacking = [
-        "preimage",
-        "payment_hash",
-        "keysend_record",
-        "final_cltv_delta",
-        "payment_secret",
-        "total_msat",
-        "parts",
-        "via",
-    ];
-    lacks(params, "eclair", &lacking, own)?;
+    lacks(params, "eclair", &KEYSEND_ONION, own)?;
     let amount = match amount {
         Some(amount) => amount,
         None => params.number("amount_msat")?,
@@ -516,13 +462,7 @@ fn pay_offer(params: Params<'_>, node: Node<'_>) -> Outcome {
 
 /// The message of a signature.
 fn message(params: Params<'_>) -> Result<String, Fail> {
-    let bytes = params.hex("message")?;
-    match params.maybe("algorithm", Params::str)? {
-        None | Some("lightning-signed-message") => Ok(STANDARD.encode(bytes)),
-        Some(other) => Err(Fail::Unsupported(format!(
-            "eclair signs lightning-signed-message, not {other}"
-        ))),
-    }
+    Ok(STANDARD.encode(signed_message(params, "eclair")?))
 }
 
 /// Eclair writes the signature as hex.

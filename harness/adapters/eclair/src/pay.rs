@@ -2,9 +2,9 @@
 
 use crate::http::CallError;
 use crate::node::Running;
-use crate::ops::{entries, number};
-use crate::watch::spawn;
-use lnconform_adapter_process::{LOOK_EVERY, deadline, lock};
+use lnconform_adapter_process::{
+    LOOK_EVERY, deadline, entries, lock, number, payment_end, spawn, sum,
+};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject};
@@ -66,7 +66,7 @@ pub(crate) fn sent(running: &Running, event: &Value) {
         return;
     };
     let parts = entries(&event["parts"]);
-    let fees: u64 = parts.iter().map(|p| number(&p["feesPaid"])).sum();
+    let fees = sum(parts.iter().map(|p| number(&p["feesPaid"])));
     let fields = ResultObject::new()
         .with("status", "succeeded")
         .maybe("payment_hash", event["paymentHash"].as_str())
@@ -163,7 +163,7 @@ fn decided(running: &Running, id: &str, parts: &[Value]) -> bool {
         .with("status", "succeeded")
         .maybe("payment_hash", first["paymentHash"].as_str())
         .maybe("preimage", first["status"]["paymentPreimage"].as_str())
-        .with("fee_msat", fees.sum::<u64>().to_string())
+        .with("fee_msat", sum(fees).to_string())
         .with("parts", made.len());
     push(running, "payment-sent", id, fields);
     true
@@ -176,16 +176,5 @@ pub(crate) fn wait(params: Params<'_>, running: &Running) -> Outcome {
     let after = lock(&running.shared.sent).get(payment).copied();
     let after = after
         .ok_or_else(|| Fail::from(OpError::rejected("the node was asked for no such payment")))?;
-    let what = format!("end of payment {payment}");
-    Ok(running.events.wait(deadline, &what, |seen| {
-        let ended = matches!(seen.kind, "payment-sent" | "payment-failed");
-        if seen.seq <= after || !ended || seen.payment.as_deref() != Some(payment) {
-            return None;
-        }
-        let mut result = seen.fields.clone();
-        if let Some(fields) = result.as_object_mut() {
-            fields.shift_remove("payment");
-        }
-        Some(result)
-    })?)
+    payment_end(&running.events, payment, after, deadline)
 }

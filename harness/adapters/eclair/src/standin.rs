@@ -6,9 +6,10 @@
 //! makes and that is not in the list is refused as well.
 
 use lnconform_adapter_process::lock;
+use lnconform_adapter_process::testing::{KEY, OTHER, header, read_request, write_program};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) const KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
-pub(crate) const OTHER: &str = "02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
 pub(crate) const ID: &str = "11111111-1111-1111-1111-111111111111";
 
 /// The form of a field.
@@ -326,21 +325,6 @@ impl Drop for StandIn {
     }
 }
 
-/// Writes a program. The file is closed by another process, so that no fork of this one holds it
-/// open for writing when it is started.
-fn write_program(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let draft = path.with_extension("draft");
-    std::fs::write(&draft, text).unwrap();
-    let copied = std::process::Command::new("cp")
-        .arg(&draft)
-        .arg(path)
-        .status();
-    assert!(copied.unwrap().success());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
 /// A setting of the file, by the first line that has it after `section`.
 fn setting(settings: &str, section: &str, name: &str) -> Option<String> {
     let of_section = settings.split_once(&format!("  {section} {{"))?.1;
@@ -415,19 +399,11 @@ fn answer(mut stream: TcpStream, token: &str, world: &World) {
     let call = head.split_whitespace().nth(1).unwrap_or_default();
     let call = call.trim_start_matches('/').to_owned();
     let wrong = |what: String| lock(&world.wrong).push(what);
-    let header = |name: &str| {
-        head.lines()
-            .find_map(|l| {
-                l.split_once(": ")
-                    .filter(|(n, _)| n.eq_ignore_ascii_case(name))
-            })
-            .map(|(_, value)| value.to_owned())
-    };
-    if header("authorization").as_deref() != Some(&format!("Basic {token}")) {
+    if header(&head, "authorization") != Some(&format!("Basic {token}")) {
         wrong(format!("{call}: no or another password"));
     }
     if call == "ws" {
-        let key = header("sec-websocket-key").unwrap_or_default();
+        let key = header(&head, "sec-websocket-key").unwrap_or_default();
         let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -442,7 +418,7 @@ fn answer(mut stream: TcpStream, token: &str, world: &World) {
     if !head.starts_with("POST ") {
         wrong(format!("{head}: not POST"));
     }
-    let fields: Request = body
+    let fields: Request = String::from_utf8_lossy(&body)
         .split('&')
         .filter(|pair| !pair.is_empty())
         .filter_map(|pair| pair.split_once('='))
@@ -479,7 +455,7 @@ fn bitcoin(mut stream: TcpStream, world: &World) {
     let Some((head, body)) = read_request(&mut stream) else {
         return;
     };
-    let request: Value = serde_json::from_str(&body).unwrap_or_default();
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     // "u:p" in base64.
     if !head.contains("Authorization: Basic dTpw\r\n") {
         lock(&world.wrong).push(format!("bitcoind: {head}"));
@@ -507,25 +483,6 @@ fn bitcoin(mut stream: TcpStream, world: &World) {
     let length = body.len();
     let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
-}
-
-fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let n = stream.read(&mut chunk).ok().filter(|n| *n > 0)?;
-        bytes.extend_from_slice(&chunk[..n]);
-        let text = String::from_utf8_lossy(&bytes);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .find_map(|l| l.strip_prefix("Content-Length: "))
-            .map_or(0, |l| l.parse().unwrap());
-        if body.len() >= length {
-            return Some((format!("{head}\r\n"), body.to_owned()));
-        }
-    }
 }
 
 fn unescaped(text: &str) -> String {

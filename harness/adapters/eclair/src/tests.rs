@@ -1,11 +1,14 @@
 //! The adapter against the stand-in: every operation once right, and what goes wrong told with whose
 //! fault it is.
 
-use crate::node::{Eclair, OPERATIONS};
-use crate::standin::{ID, KEY, OTHER, Reply, StandIn, hash, part, request_fits};
+use crate::node::Eclair;
+use crate::standin::{ID, Reply, StandIn, hash, part, request_fits};
 use lnconform_adapter_process::NodeAdapter;
-use lnconform_protocol::concurrent::ConcurrentHandler;
-use lnconform_protocol::{Answer, ErrorKind, OpError};
+use lnconform_adapter_process::testing::{
+    KEY, OTHER, announces, error, judges_params, refuses_empty_requests, result, start_params,
+    unsupported,
+};
+use lnconform_protocol::ErrorKind;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,12 +20,8 @@ fn adapter(stand_in: &StandIn) -> Adapter {
 }
 
 fn start(stand_in: &StandIn) -> Value {
-    json!({
-        "network": "regtest", "data_dir": stand_in.data_dir(), "alias": "payee",
-        "listen": "127.0.0.1:9735", "options": {"announce": true, "forwards": true},
-        "chain": {"bitcoind": {
-            "rpc_host": "127.0.0.1", "rpc_port": stand_in.bitcoind, "user": "u", "password": "p",
-            "zmq_block": "tcp://127.0.0.1:2", "zmq_tx": "tcp://127.0.0.1:3"}}})
+    let options = json!({"announce": true, "forwards": true});
+    start_params(&stand_in.data_dir(), stand_in.bitcoind, "p", &options)
 }
 
 /// An adapter whose node is the stand-in.
@@ -30,27 +29,6 @@ fn started(stand_in: &StandIn) -> Adapter {
     let adapter = adapter(stand_in);
     result(&adapter, "node.start", start(stand_in));
     adapter
-}
-
-fn result(adapter: &Adapter, op: &str, params: Value) -> Value {
-    match adapter.call(op, &params) {
-        Answer::Result(result) => result,
-        other => panic!("{op} {params}: {other:?}"),
-    }
-}
-
-fn error(adapter: &Adapter, op: &str, params: Value) -> OpError {
-    match adapter.call(op, &params) {
-        Answer::Error(e) => e,
-        other => panic!("{op} {params}: {other:?}"),
-    }
-}
-
-fn unsupported(adapter: &Adapter, op: &str, params: Value) -> String {
-    match adapter.call(op, &params) {
-        Answer::Unsupported(u) => u.reason,
-        other => panic!("{op} {params}: {other:?}"),
-    }
 }
 
 fn wait(adapter: &Adapter) -> Value {
@@ -111,7 +89,7 @@ fn a_node_is_started_with_its_own_settings_and_wallet_and_stopped() {
 fn every_operation_asks_as_published_and_shows_what_it_saw() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
-    for (op, params, shown) in [
+    let table = [
         ("chain.sync", json!({"height": 110}), json!({"height": 110})),
         (
             "wallet.new_address",
@@ -198,9 +176,25 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
             json!({"valid": false}),
         ),
         ("event.list", json!({}), json!({"events": []})),
-    ] {
-        assert_eq!(result(&adapter, op, params.clone()), shown, "{op} {params}");
+    ];
+    for (op, params, shown) in &table {
+        assert_eq!(
+            result(&adapter, op, params.clone()),
+            *shown,
+            "{op} {params}"
+        );
     }
+    // The others have tests of their own.
+    let apart = [
+        "node.start",
+        "node.stop",
+        "invoice.pay",
+        "keysend.send",
+        "offer.pay",
+        "payment.wait",
+        "event.next",
+    ];
+    announces(&adapter, table.iter().map(|row| row.0).chain(apart));
     let open = &stand_in.asked("open")[0];
     assert_eq!(open["pushMsat"], "5000000001");
     assert_eq!(
@@ -351,6 +345,10 @@ fn what_arrives_and_what_is_passed_on_is_told() {
         &json!({"type": "payment-relayed", "amountIn": 100_101, "amountOut": 100_000,
         "paymentHash": hash(), "fromChannelId": hash(), "toChannelId": hash()}),
     );
+    stand_in.tell(
+        &json!({"type": "trampoline-payment-relayed", "paymentHash": hash(),
+        "incoming": [{"amount": 60_000}, {"amount": 41_000}], "outgoing": [{"amount": 100_000}]}),
+    );
     stand_in.tell(&json!({"type": "channel-closed"}));
     let next = |kind: &str| result(&adapter, "event.next", json!({"kinds": [kind]}));
     assert_eq!(
@@ -362,6 +360,12 @@ fn what_arrives_and_what_is_passed_on_is_told() {
         next("payment-forwarded"),
         json!({"seq": 2, "kind": "payment-forwarded", "payment_hash": hash(),
             "amount_msat": "100000", "incoming_msat": "100101", "fee_msat": "101"})
+    );
+    let over_trampolines = json!({"kinds": ["payment-forwarded"], "after": 2});
+    let forwarded = result(&adapter, "event.next", over_trampolines);
+    assert_eq!(
+        (&forwarded["incoming_msat"], &forwarded["fee_msat"]),
+        (&json!("101000"), &json!("1000"))
     );
 }
 
@@ -465,30 +469,9 @@ fn a_bitcoind_that_is_not_there_is_named() {
 fn params_are_judged_before_there_is_a_node() {
     let stand_in = StandIn::new();
     let adapter = adapter(&stand_in);
-    for op in OPERATIONS {
-        let e = error(&adapter, op, json!({}));
-        let missing = e.kind == ErrorKind::Invalid && e.message.contains("is missing");
-        let stopped = e.kind == ErrorKind::Rejected && e.message.contains("node.start");
-        assert!(missing || stopped, "{op}: {e:?}");
-    }
+    refuses_empty_requests(&adapter);
+    judges_params(&adapter);
     for (op, params, named) in [
-        ("chain.sync", json!({"height": "5"}), "height"),
-        (
-            "peer.connect",
-            json!({"node_id": KEY, "address": "8.8.8.8:1"}),
-            "loopback",
-        ),
-        (
-            "channel.open",
-            json!({"node_id": KEY, "capacity_sat": "-1"}),
-            "capacity_sat",
-        ),
-        (
-            "keysend.send",
-            json!({"to": KEY, "amount_msat": "x"}),
-            "amount_msat",
-        ),
-        ("invoice.create", json!({"preimage": "00"}), "preimage"),
         (
             "offer.pay",
             json!({"offer": "lno1", "quantity": "x"}),
@@ -499,7 +482,6 @@ fn params_are_judged_before_there_is_a_node() {
             json!({"message": "00", "signature": "zz"}),
             "signature",
         ),
-        ("event.next", json!({"kinds": [1]}), "kinds"),
     ] {
         let e = error(&adapter, op, params.clone());
         assert!(e.message.contains(named), "{op} {params}: {e:?}");
@@ -546,11 +528,6 @@ fn params_are_judged_before_there_is_a_node() {
         params[path] = value;
         params
     };
-    assert!(
-        error(&adapter, "node.start", with("network", json!("bitcoin")))
-            .message
-            .contains("regtest")
-    );
     let why = unsupported(
         &adapter,
         "node.start",

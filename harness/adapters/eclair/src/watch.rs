@@ -1,14 +1,13 @@
 //! The thread that reads Eclair's websocket and tells events.
 
 use crate::node::Running;
-use crate::ops::{entries, number};
 use crate::pay;
+use lnconform_adapter_process::{entries, number, spawn, sum};
 use lnconform_protocol::OpError;
 use lnconform_protocol::params::ResultObject;
 use serde_json::Value;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 use tungstenite::{ClientRequestBuilder, Message, WebSocket};
 
@@ -42,14 +41,6 @@ pub(crate) fn start(running: &Arc<Running>) -> Result<(), OpError> {
     spawn("events", move || listen(&running, socket))
 }
 
-pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpError> {
-    thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .map(drop)
-        .map_err(|e| OpError::internal(format!("no thread for {name}: {e}")))
-}
-
 fn listen(running: &Running, mut socket: WebSocket<TcpStream>) {
     loop {
         match socket.read() {
@@ -68,8 +59,8 @@ fn listen(running: &Running, mut socket: WebSocket<TcpStream>) {
     }
 }
 
-fn sum(parts: &Value) -> u64 {
-    entries(parts).iter().map(|p| number(&p["amount"])).sum()
+fn amounts(parts: &Value) -> u64 {
+    sum(entries(parts).iter().map(|p| number(&p["amount"])))
 }
 
 fn tell(running: &Running, event: &Value) {
@@ -86,7 +77,7 @@ fn tell(running: &Running, event: &Value) {
                 .collect();
             let amount = match &event["amount"] {
                 Value::Number(amount) => amount.as_u64().unwrap_or(0),
-                _ => sum(&event["parts"]),
+                _ => amounts(&event["parts"]),
             };
             let fields = ResultObject::new()
                 .maybe("payment", hash.as_deref())
@@ -96,18 +87,11 @@ fn tell(running: &Running, event: &Value) {
                 .done();
             running.events.push("payment-received", hash, (), fields);
         }
-        Some("payment-relayed") => {
-            let (received, sent) = (number(&event["amountIn"]), number(&event["amountOut"]));
-            let fields = ResultObject::new()
-                .maybe("payment_hash", hash)
-                .with("amount_msat", sent.to_string())
-                .with("incoming_msat", received.to_string())
-                .with("fee_msat", received.saturating_sub(sent).to_string())
-                .done();
-            running.events.push("payment-forwarded", None, (), fields);
-        }
-        Some("trampoline-payment-relayed") => {
-            let (received, sent) = (sum(&event["incoming"]), sum(&event["outgoing"]));
+        Some(kind @ ("payment-relayed" | "trampoline-payment-relayed")) => {
+            let (received, sent) = match kind {
+                "payment-relayed" => (number(&event["amountIn"]), number(&event["amountOut"])),
+                _ => (amounts(&event["incoming"]), amounts(&event["outgoing"])),
+            };
             let fields = ResultObject::new()
                 .maybe("payment_hash", hash)
                 .with("amount_msat", sent.to_string())

@@ -33,9 +33,9 @@ pub(crate) fn create(running: &Running, body: ResultObject, via: Option<&[Value]
             answer => answer.map(Ok),
         },
     )?;
-    let invoice = answer["payment_request"].as_str();
-    let decoded = format!("/v1/payreq/{}", invoice.unwrap_or_default());
-    let decoded = running.client.get(&decoded, CALL)?;
+    let invoice = &answer["payment_request"];
+    let invoice = read::need(invoice, "/v1/invoices", "payment_request")?;
+    let decoded = running.client.get(&format!("/v1/payreq/{invoice}"), CALL)?;
     let paths: Vec<Value> = read::entries(&decoded["blinded_paths"])
         .iter()
         .map(path)
@@ -49,7 +49,7 @@ pub(crate) fn create(running: &Running, body: ResultObject, via: Option<&[Value]
         return Err(OpError::rejected("LND made no such path").into());
     }
     Ok(ResultObject::new()
-        .maybe("invoice", invoice)
+        .with("invoice", invoice)
         .maybe("payment_hash", read::hex_of(&answer["r_hash"]))
         .with("paths", paths)
         .done())

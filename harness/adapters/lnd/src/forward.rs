@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::node::lock;
+use lnconform_adapter_process::lock;
 
 /// One codec operation; the harness allows 5 s.
 const LIMIT: Duration = Duration::from_millis(4800);

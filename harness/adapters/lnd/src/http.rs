@@ -1,35 +1,30 @@
 //! A small HTTP/1.1 client for LND's REST interface.
 //!
-//! It trusts exactly one certificate, the node's own. LND marks that certificate as an authority,
-//! which webpki refuses at a server, so it is compared byte for byte instead of being verified as
-//! a chain; that the server has its key is still proven by the handshake.
-//!
 //! Nothing here waits without a deadline but a stream, and closing the client ends every stream.
 
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub(crate) use stream::Stream;
+pub(crate) use tls::Tls;
+
+use lnconform_adapter_process::http::{is_timeout, left};
+use lnconform_adapter_process::lock;
 use lnconform_protocol::outcome::Fail;
 use lnconform_protocol::{ErrorKind, OpError};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
-    StreamOwned,
-};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longest head of an answer, in bytes.
-const HEAD: usize = 64 * 1024;
-/// Longest body of an answer, in bytes: a description of the graph is the longest.
-const BODY: usize = 32 * 1024 * 1024;
-/// Longest message of a stream, in bytes.
-const MESSAGE: usize = 4 * 1024 * 1024;
 /// Idle connections that are kept.
 const IDLE: usize = 4;
 
@@ -89,69 +84,6 @@ impl CallError {
     }
 }
 
-/// Trusts one certificate.
-#[derive(Debug)]
-struct Pinned {
-    certificate: CertificateDer<'static>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if *end_entity == self.certificate {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// A configuration that trusts this certificate and no other.
-fn trust_only(certificate: CertificateDer<'static>) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Pinned {
-        certificate,
-        algorithms: provider.signature_verification_algorithms,
-    };
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
-}
-
-/// An encrypted connection.
-pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
-
 /// LND's REST interface.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -171,10 +103,6 @@ struct Open {
     sockets: HashMap<u64, TcpStream>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Client {
     /// A client for the node at `address`, whose certificate and macaroon (raw) these are.
     ///
@@ -187,7 +115,7 @@ impl Client {
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
             address,
-            tls: Arc::new(trust_only(certificate)?),
+            tls: Arc::new(tls::trust_only(certificate)?),
             macaroon: lnconform_protocol::params::hex(macaroon),
             idle: Mutex::default(),
             open: Arc::default(),
@@ -370,364 +298,8 @@ fn call_name(method: &str, path: &str) -> String {
 }
 
 fn io_error(error: io::Error, call: String) -> CallError {
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => CallError::Timeout { call },
-        _ => CallError::Io { call, error },
+    match is_timeout(&error) {
+        true => CallError::Timeout { call },
+        false => CallError::Io { call, error },
     }
 }
-
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(io::ErrorKind::TimedOut.into())
-    } else {
-        Ok(left)
-    }
-}
-
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
-}
-
-/// What is left of the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
-    /// The head has not come yet.
-    Head,
-    /// So many bytes.
-    Length(usize),
-    /// The size of a chunk comes next.
-    ChunkSize,
-    /// So many bytes of a chunk, and the end of its line.
-    Chunk(usize),
-    /// What follows the last chunk, up to an empty line.
-    Trailer,
-    /// The server closes the connection at the end.
-    UntilClosed,
-    /// Nothing.
-    Done,
-}
-
-/// Decodes an answer as its bytes come, in whatever pieces.
-#[derive(Debug)]
-struct Decoder {
-    raw: Vec<u8>,
-    body: Vec<u8>,
-    status: u16,
-    close: bool,
-    framing: Framing,
-}
-
-impl Decoder {
-    fn new() -> Self {
-        Self {
-            raw: Vec::new(),
-            body: Vec::new(),
-            status: 0,
-            close: false,
-            framing: Framing::Head,
-        }
-    }
-
-    /// Decodes as much as can be decoded.
-    fn advance(&mut self) -> io::Result<()> {
-        loop {
-            match self.framing {
-                Framing::Head => {
-                    let mut headers = [httparse::EMPTY_HEADER; 64];
-                    let mut answer = httparse::Response::new(&mut headers);
-                    let parsed = answer
-                        .parse(&self.raw)
-                        .map_err(|_| malformed("the head of the answer is malformed"))?;
-                    let httparse::Status::Complete(length) = parsed else {
-                        if self.raw.len() > HEAD {
-                            return Err(malformed("the head of the answer is too long"));
-                        }
-                        return Ok(());
-                    };
-                    self.status = answer.code.unwrap_or_default();
-                    let mut framing = Framing::UntilClosed;
-                    for header in answer.headers.iter() {
-                        let value = std::str::from_utf8(header.value).unwrap_or_default().trim();
-                        if header.name.eq_ignore_ascii_case("transfer-encoding")
-                            && value.eq_ignore_ascii_case("chunked")
-                        {
-                            framing = Framing::ChunkSize;
-                        } else if header.name.eq_ignore_ascii_case("content-length")
-                            && framing == Framing::UntilClosed
-                        {
-                            let length =
-                                value.parse().ok().filter(|n| *n <= BODY).ok_or_else(|| {
-                                    malformed("the length of the answer is refused")
-                                })?;
-                            framing = Framing::Length(length);
-                        } else if header.name.eq_ignore_ascii_case("connection") {
-                            self.close |= value.eq_ignore_ascii_case("close");
-                        }
-                    }
-                    self.raw.drain(..length);
-                    self.framing = framing;
-                }
-                Framing::Length(left) => {
-                    let n = left.min(self.raw.len());
-                    self.body.extend(self.raw.drain(..n));
-                    if n < left {
-                        self.framing = Framing::Length(left - n);
-                        return Ok(());
-                    }
-                    self.framing = Framing::Done;
-                }
-                Framing::ChunkSize => {
-                    let Some(line) = self.line()? else {
-                        return Ok(());
-                    };
-                    let digits = line.split(';').next().unwrap_or_default().trim();
-                    let size = usize::from_str_radix(digits, 16)
-                        .ok()
-                        .filter(|n| *n <= BODY)
-                        .ok_or_else(|| malformed("the size of a chunk is malformed"))?;
-                    self.framing = if size == 0 {
-                        Framing::Trailer
-                    } else {
-                        Framing::Chunk(size)
-                    };
-                }
-                Framing::Chunk(0) => {
-                    match self.line()? {
-                        None => return Ok(()),
-                        Some(line) if line.is_empty() => self.framing = Framing::ChunkSize,
-                        Some(_) => return Err(malformed("a chunk is longer than its size")),
-                    };
-                }
-                Framing::Chunk(left) => {
-                    let n = left.min(self.raw.len());
-                    self.body.extend(self.raw.drain(..n));
-                    self.framing = Framing::Chunk(left - n);
-                    if n < left {
-                        return Ok(());
-                    }
-                }
-                Framing::Trailer => match self.line()? {
-                    None => return Ok(()),
-                    Some(line) if line.is_empty() => self.framing = Framing::Done,
-                    Some(_) => {}
-                },
-                Framing::UntilClosed => {
-                    self.body.append(&mut self.raw);
-                    return Ok(());
-                }
-                Framing::Done => return Ok(()),
-            }
-            if self.body.len() > BODY {
-                return Err(malformed("the answer is too long"));
-            }
-        }
-    }
-
-    /// Takes one line, without its end.
-    fn line(&mut self) -> io::Result<Option<String>> {
-        let Some(end) = self.raw.iter().position(|b| *b == b'\n') else {
-            if self.raw.len() > 1024 {
-                return Err(malformed("a line between chunks is too long"));
-            }
-            return Ok(None);
-        };
-        let line: Vec<u8> = self.raw.drain(..=end).collect();
-        let line = String::from_utf8_lossy(&line);
-        Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
-    }
-
-    /// The connection has ended.
-    fn end(&mut self) -> io::Result<()> {
-        match self.framing {
-            Framing::UntilClosed | Framing::Done => {
-                self.framing = Framing::Done;
-                self.close = true;
-                Ok(())
-            }
-            _ => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "lnd closed the connection in the middle",
-            )),
-        }
-    }
-}
-
-/// A whole answer.
-#[derive(Debug)]
-struct Whole {
-    status: u16,
-    body: Vec<u8>,
-    call: String,
-}
-
-impl Whole {
-    fn read(self) -> Result<Value, CallError> {
-        let value: Value = serde_json::from_slice(&self.body).map_err(|_| CallError::Io {
-            error: malformed(&format!(
-                "the answer with status {} is not JSON: {}",
-                self.status,
-                String::from_utf8_lossy(&self.body[..self.body.len().min(120)])
-            )),
-            call: self.call,
-        })?;
-        if (200..300).contains(&self.status) {
-            Ok(value)
-        } else {
-            Err(refused(&value))
-        }
-    }
-}
-
-/// LND's error object: `{"code": 2, "message": "…", "details": []}`.
-fn refused(value: &Value) -> CallError {
-    let message = value["message"].as_str().or(value["error"].as_str());
-    CallError::Refused {
-        code: value["code"].as_u64().unwrap_or(2),
-        message: message.map_or_else(|| value.to_string(), str::to_owned),
-    }
-}
-
-/// The messages of one call.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    connection: Tls,
-    decoder: Decoder,
-    call: String,
-    guard: Option<Registered>,
-}
-
-impl Stream {
-    fn over(connection: Tls, guard: Option<Registered>, call: String) -> Self {
-        Self {
-            connection,
-            decoder: Decoder::new(),
-            call,
-            guard,
-        }
-    }
-
-    fn send(&mut self, request: &[u8], deadline: Instant) -> io::Result<()> {
-        let left = Some(left(deadline)?);
-        self.connection.sock.set_write_timeout(left)?;
-        // The handshake reads as well.
-        self.connection.sock.set_read_timeout(left)?;
-        self.connection.write_all(request)?;
-        self.connection.flush()
-    }
-
-    /// Reads what there is; false at the end of the connection. A timeout loses nothing.
-    fn fill(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
-        let limit = deadline.map(left).transpose()?;
-        self.connection.sock.set_read_timeout(limit)?;
-        let mut piece = [0; 16 * 1024];
-        let n = loop {
-            match self.connection.read(&mut piece) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // A server that just closes the socket, as LND does when it stops.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break 0,
-                other => break other?,
-            }
-        };
-        if n == 0 {
-            return Ok(false);
-        }
-        self.decoder.raw.extend_from_slice(&piece[..n]);
-        Ok(true)
-    }
-
-    /// Sends and reads the whole answer.
-    fn exchange(&mut self, request: &[u8], deadline: Instant) -> io::Result<Whole> {
-        self.send(request, deadline)?;
-        loop {
-            self.decoder.advance()?;
-            if self.decoder.framing == Framing::Done {
-                return Ok(self.taken());
-            }
-            if !self.fill(Some(deadline))? {
-                self.decoder.end()?;
-            }
-        }
-    }
-
-    /// The connection, if another request may follow on it.
-    fn reusable(self) -> Option<Tls> {
-        // The guard goes: an idle connection is closed by being dropped.
-        drop(self.guard);
-        let clean = self.decoder.framing == Framing::Done
-            && !self.decoder.close
-            && self.decoder.raw.is_empty();
-        clean.then_some(self.connection)
-    }
-
-    /// The whole answer of a call that takes as long as the world does.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub(crate) fn whole(&mut self) -> Result<Value, CallError> {
-        let call = self.call.clone();
-        let fail = |error| io_error(error, call.clone());
-        loop {
-            self.decoder.advance().map_err(fail)?;
-            if self.decoder.framing == Framing::Done {
-                return self.taken().read();
-            }
-            if !self.fill(None).map_err(fail)? {
-                self.decoder.end().map_err(fail)?;
-            }
-        }
-    }
-
-    fn taken(&mut self) -> Whole {
-        Whole {
-            status: self.decoder.status,
-            body: std::mem::take(&mut self.decoder.body),
-            call: self.call.clone(),
-        }
-    }
-
-    /// The next message; `None` at the end of the stream. After a timeout it may be asked again.
-    ///
-    /// # Errors
-    /// [`CallError`]; what LND refuses arrives here, as the first or the last message.
-    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Value>, CallError> {
-        let call = self.call.clone();
-        let fail = |error| io_error(error, call.clone());
-        loop {
-            self.decoder.advance().map_err(fail)?;
-            let done = self.decoder.framing == Framing::Done;
-            let body = &mut self.decoder.body;
-            let end = body.iter().position(|b| *b == b'\n');
-            if end.is_none() && body.len() > MESSAGE {
-                return Err(fail(malformed("a message is too long")));
-            }
-            let end = end.or((done && !body.is_empty()).then(|| body.len() - 1));
-            if let Some(end) = end {
-                let line: Vec<u8> = body.drain(..=end).collect();
-                if line.iter().all(u8::is_ascii_whitespace) {
-                    continue;
-                }
-                let mut value: Value = serde_json::from_slice(&line)
-                    .map_err(|_| fail(malformed("a message is not JSON")))?;
-                let ok = (200..300).contains(&self.decoder.status);
-                if value.get("error").is_none()
-                    && ok
-                    && let Some(result) = value.get_mut("result")
-                {
-                    return Ok(Some(result.take()));
-                }
-                let error = value.get("error").filter(|e| e.is_object());
-                return Err(refused(error.unwrap_or(&value)));
-            }
-            if done {
-                return Ok(None);
-            }
-            if !self.fill(deadline).map_err(fail)? {
-                self.decoder.end().map_err(fail)?;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

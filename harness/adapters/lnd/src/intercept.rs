@@ -4,14 +4,16 @@
 
 use crate::codes;
 use crate::http::{Client, Registered, Tls};
-use crate::node::{Running, Shared, lock};
+use crate::node::Running;
 use crate::read;
 use crate::watch::peer_of;
+use lnconform_adapter_process::http::is_timeout;
+use lnconform_adapter_process::{lock, spawn};
+use lnconform_protocol::events::Events;
 use lnconform_protocol::params::{Params, ResultObject, hex};
 use lnconform_protocol::{ErrorKind, OpError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -153,7 +155,7 @@ impl Interceptor {
     /// When it does not.
     pub(crate) fn start(running: &Running, rules: Rules) -> Result<Self, OpError> {
         let client = running.client.clone();
-        let before = crate::lnd::Lnd::logged(&running.log, CONNECTED);
+        let before = running.node.mark();
         let deadline = Instant::now() + CONNECT;
         let (socket, guard) = connect(&client, deadline)?;
         let (orders, todo) = mpsc::channel();
@@ -168,15 +170,12 @@ impl Interceptor {
             socket,
             _guard: guard,
             client,
-            shared: running.shared.clone(),
+            events: running.events.clone(),
             state: state.clone(),
             todo,
         };
-        thread::Builder::new()
-            .name("intercept".into())
-            .spawn(move || worker.run())
-            .map_err(|e| OpError::internal(format!("no thread to intercept: {e}")))?;
-        while crate::lnd::Lnd::logged(&running.log, CONNECTED) <= before {
+        spawn("intercept", move || worker.run())?;
+        while !running.node.logged_since(before, CONNECTED) {
             if Instant::now() >= deadline {
                 return Err(OpError::timeout("lnd has not taken the interceptor"));
             }
@@ -291,7 +290,7 @@ struct Worker {
     socket: WebSocket<Tls>,
     _guard: Registered,
     client: Arc<Client>,
-    shared: Arc<Shared>,
+    events: Arc<Events>,
     state: Arc<(Mutex<State>, Condvar)>,
     todo: Receiver<Value>,
 }
@@ -342,11 +341,7 @@ impl Worker {
                     return OpError::internal("lnd has closed its interceptor");
                 }
                 Ok(_) => {}
-                Err(tungstenite::Error::Io(e))
-                    if matches!(
-                        e.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                    ) => {}
+                Err(tungstenite::Error::Io(e)) if is_timeout(&e) => {}
                 Err(e) => return ended(&e),
             }
         }
@@ -409,9 +404,7 @@ impl Worker {
         self.state.1.notify_all();
         let mut fields = shown;
         fields["action"] = action.as_ref().map_or("wait", Action::name).into();
-        self.shared
-            .events
-            .push("htlc-intercepted", None, (), fields);
+        self.events.push("htlc-intercepted", None, (), fields);
         match action {
             Some(action) => self
                 .socket

@@ -32,8 +32,13 @@ mod node;
 mod ops;
 mod payments;
 mod read;
+#[cfg(all(test, unix))]
+mod standin;
+#[cfg(all(test, unix))]
+mod tests;
 mod watch;
 
+use lnconform_adapter_process::NodeAdapter;
 use std::io;
 use std::path::Path;
 
@@ -44,6 +49,6 @@ use std::path::Path;
 /// # Errors
 /// When `lnd` does not say its version, or the harness has gone away.
 pub fn serve_stdio(lnd: &Path, codec: Option<&Path>) -> io::Result<()> {
-    let node = node::LndNode::new(lnd, codec)?;
-    lnconform_protocol::concurrent::serve_concurrent(&node, io::stdin().lock(), io::stdout())
+    let adapter = NodeAdapter::new(node::LndNode::new(lnd, codec)?);
+    lnconform_protocol::concurrent::serve_concurrent(&adapter, io::stdin().lock(), io::stdout())
 }

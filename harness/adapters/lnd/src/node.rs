@@ -1,24 +1,24 @@
-//! The handler: no node until `node.start`, and again none after `node.stop`.
+//! The node: LND's process, and what is known of it.
 
 use crate::forward::Codec;
 use crate::http::Client;
 use crate::intercept::Interceptor;
-use crate::lnd::{Config, Lnd};
+use crate::lnd::{self, OPTIONS, Settings, Started};
 use crate::{ops, payments, read, watch};
-use lnconform_protocol::concurrent::ConcurrentHandler;
+use lnconform_adapter_process::{Access, Backend, Config, Node, lock, version};
 use lnconform_protocol::events::Events;
-use lnconform_protocol::outcome::{Fail, Outcome, answer};
+use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject};
-use lnconform_protocol::{Answer, Hello, Implementation, OpError, PROTOCOL};
-use serde_json::{Value, json};
+use lnconform_protocol::{Answer, ErrorKind, Hello, Implementation, OpError, PROTOCOL};
+use lnconform_regtest::ports::Port;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Operations that the node answers.
-pub(crate) const OPERATIONS: [&str; 26] = [
+const OPERATIONS: [&str; 26] = [
     "node.start",
     "node.stop",
     "chain.sync",
@@ -47,17 +47,9 @@ pub(crate) const OPERATIONS: [&str; 26] = [
     "message.verify",
 ];
 
-/// Locks, whatever happened to the last holder: every value behind these locks is whole at any
-/// time.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What outlives the node's process.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// What the node told.
-    pub(crate) events: Events,
     /// Last event before each payment was sent: a handle is used again when its payment is.
     pub(crate) sent_after: Mutex<HashMap<String, u32>>,
     /// Payments of which the end has not been seen, to be looked after when the node is back.
@@ -70,70 +62,37 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) client: Arc<Client>,
+    pub(crate) node: Node,
+    pub(crate) events: Arc<Events>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) node_id: String,
     /// Whether every keysend is held.
     pub(crate) holds_keysend: bool,
     pub(crate) interceptor: Mutex<Option<Arc<Interceptor>>>,
-    pub(crate) log: PathBuf,
-    address: Option<String>,
-    info: Value,
-    pid: u32,
-    lnd: Mutex<Option<Lnd>>,
+    // Held for as long as the node may bind them.
+    _ports: Vec<Port>,
 }
 
 impl Running {
-    fn start(program: &Path, config: &Config, shared: Arc<Shared>) -> Result<Arc<Self>, Fail> {
-        let (lnd, client, info) = Lnd::start(program, config)?;
-        let Some(node_id) = info["identity_pubkey"].as_str().map(str::to_owned) else {
-            return Err(OpError::internal("lnd's getinfo has no identity_pubkey").into());
-        };
-        let running = Arc::new(Self {
-            client: Arc::new(client),
-            shared,
-            node_id,
-            holds_keysend: config.keysend_hold.is_some(),
-            interceptor: Mutex::default(),
-            log: lnd.log().to_owned(),
-            address: config.address(),
-            info,
-            pid: lnd.id(),
-            lnd: Mutex::new(Some(lnd)),
-        });
-        watch::start(&running)?;
-        payments::resume(&running);
-        Ok(running)
+    /// Whether nobody waits for an answer any more.
+    pub(crate) fn over(&self) -> bool {
+        self.client.is_ending() || self.events.is_closing()
     }
 
-    fn started(&self) -> Value {
-        ResultObject::new()
-            .with("node_id", self.node_id.as_str())
-            .maybe("address", self.address.clone())
-            .with(
-                "version",
-                version_of(self.info["version"].as_str().unwrap_or_default()),
-            )
-            .maybe("features", read::features(&self.info["features"]))
-            .with("pid", self.pid)
-            .maybe("attach", self.log.parent().map(crate::attach::ways))
-            .done()
-    }
-
-    fn end(&self, kill: bool) -> Result<(), OpError> {
-        let lnd = lock(&self.lnd).take();
-        // Streams that end from here on end because of this.
-        self.client.expect_end();
-        lock(&self.interceptor).take();
-        let outcome = match lnd {
-            None => Ok(()),
-            Some(mut lnd) if kill => {
-                lnd.kill();
-                Ok(())
+    /// The failure of an operation, with the node's end where it comes of that.
+    fn told(&self, fail: Fail) -> Fail {
+        match fail {
+            Fail::Error(e) if e.kind == ErrorKind::Internal && !self.client.is_ending() => {
+                match self.node.ended_soon() {
+                    Some(how) => Fail::Error(OpError {
+                        message: format!("{}; lnd has ended by itself ({how})", e.message),
+                        ..e
+                    }),
+                    None => Fail::Error(e),
+                }
             }
-            Some(lnd) => lnd.stop(&self.client),
-        };
-        self.client.close();
-        outcome
+            other => other,
+        }
     }
 }
 
@@ -143,7 +102,6 @@ pub(crate) struct LndNode {
     program: PathBuf,
     hello: Hello,
     codec: Option<Codec>,
-    running: Mutex<Option<Arc<Running>>>,
     shared: Arc<Shared>,
 }
 
@@ -153,7 +111,7 @@ impl LndNode {
     /// # Errors
     /// When `lnd --version` cannot be run.
     pub(crate) fn new(lnd: &Path, codec: Option<&Path>) -> io::Result<Self> {
-        let version = ask_version(lnd)?;
+        let version = version(lnd, "lnd", version_in)?;
         let codec = codec.map(Codec::new);
         let mut operations: Vec<String> = OPERATIONS.map(String::from).to_vec();
         let mut dialects = vec!["amp/lnd".to_owned()];
@@ -189,54 +147,23 @@ impl LndNode {
                 dialects,
             },
             codec,
-            running: Mutex::default(),
             shared: Arc::default(),
         })
     }
-
-    fn node(&self) -> Result<Arc<Running>, Fail> {
-        lock(&self.running)
-            .clone()
-            .ok_or_else(|| OpError::rejected("no node is running; node.start comes first").into())
-    }
-
-    fn start(&self, params: Params<'_>) -> Outcome {
-        let config = Config::read(params)?.map_err(Fail::Unsupported)?;
-        let mut slot = lock(&self.running);
-        if slot.is_some() {
-            return Err(OpError::rejected("the node is running; node.stop comes first").into());
-        }
-        let running = Running::start(&self.program, &config, self.shared.clone())?;
-        let started = running.started();
-        *slot = Some(running);
-        Ok(started)
-    }
-
-    fn stop(&self, params: Params<'_>) -> Outcome {
-        let kill = match params.maybe("how", Params::str)? {
-            None | Some("clean") => false,
-            Some("kill") => true,
-            Some(how) => {
-                return Err(
-                    OpError::invalid(format!("param how is {how}, not clean or kill")).into(),
-                );
-            }
-        };
-        let running = self.node()?;
-        lock(&self.running).take();
-        let outcome = running.end(kill);
-        self.shared.events.node_stopped();
-        outcome?;
-        Ok(json!({}))
-    }
 }
 
-impl ConcurrentHandler for LndNode {
+impl Backend for LndNode {
+    type Running = Running;
+
     fn hello(&self) -> Hello {
         self.hello.clone()
     }
 
-    fn waits(&self, op: &str, _: &Value) -> bool {
+    fn options(&self) -> &'static [&'static str] {
+        &OPTIONS
+    }
+
+    fn waits(&self, op: &str) -> bool {
         matches!(
             op,
             "chain.sync"
@@ -248,39 +175,72 @@ impl ConcurrentHandler for LndNode {
                 | "amp.send"
                 | "payment.wait"
                 | "htlc.next"
-                | "event.next"
         )
     }
 
-    fn call(&self, op: &str, params: &Value) -> Answer {
-        if !OPERATIONS.contains(&op)
-            && let Some(codec) = &self.codec
-        {
-            return codec.ask(op, params);
-        }
-        let params = Params::new(params);
-        answer(match op {
-            "node.start" => self.start(params),
-            "node.stop" => self.stop(params),
-            _ => ops::call(op, params, || self.node()),
-        })
+    fn start(&self, config: &Config, events: &Arc<Events>) -> Result<(Arc<Running>, Value), Fail> {
+        let settings = Settings::read(config)?;
+        let Started {
+            node,
+            client,
+            info,
+            ports,
+        } = lnd::start(&self.program, config, &settings)?;
+        let node_id = read::need(&info["identity_pubkey"], "/v1/getinfo", "identity_pubkey")?;
+        let version = info["version"].as_str().unwrap_or_default();
+        let started = ResultObject::new()
+            .with("node_id", node_id)
+            .maybe("address", config.address())
+            .with("version", version_of(version))
+            .maybe("features", read::features(&info["features"]))
+            .with("pid", node.id())
+            .maybe("attach", node.log().parent().map(crate::attach::ways))
+            .done();
+        let running = Arc::new(Running {
+            client: Arc::new(client),
+            node,
+            events: events.clone(),
+            shared: self.shared.clone(),
+            node_id: node_id.to_owned(),
+            holds_keysend: settings.keysend_hold.is_some(),
+            interceptor: Mutex::default(),
+            _ports: ports,
+        });
+        watch::start(&running)?;
+        payments::resume(&running);
+        Ok((running, started))
     }
 
-    fn closing(&self) {
-        self.shared.events.close();
-        if let Ok(running) = self.node()
-            && let Some(interceptor) = &*lock(&running.interceptor)
-        {
+    fn end(&self, running: &Running, kill: bool) -> Result<(), OpError> {
+        // Streams that end from here on end because of this.
+        running.client.expect_end();
+        lock(&running.interceptor).take();
+        let outcome = if kill {
+            running.node.kill();
+            Ok(())
+        } else {
+            lnd::stop(&running.node, &running.client)
+        };
+        running.client.close();
+        outcome
+    }
+
+    fn elsewhere(&self, op: &str, params: &Value) -> Option<Answer> {
+        let codec = self.codec.as_ref()?;
+        (!OPERATIONS.contains(&op)).then(|| codec.ask(op, params))
+    }
+
+    fn closing(&self, running: &Running) {
+        if let Some(interceptor) = &*lock(&running.interceptor) {
             interceptor.close();
         }
     }
 
-    fn shutdown(&self) {
-        if let Some(running) = lock(&self.running).take()
-            && let Err(e) = running.end(false)
-        {
-            eprintln!("adapter: {}", e.message);
-        }
+    fn call(&self, op: &str, params: Params<'_>, node: Access<'_, Running>) -> Outcome {
+        ops::call(op, params, node).map_err(|fail| match node() {
+            Ok(running) => running.told(fail),
+            Err(_) => fail,
+        })
     }
 }
 
@@ -294,30 +254,11 @@ fn version_of(said: &str) -> String {
     }
 }
 
-/// Asks the program for its version: `lnd version 0.21.2-beta commit=…`, where the first word is
-/// what the program is called here.
-fn ask_version(program: &Path) -> io::Result<String> {
-    let failed = |what: String| {
-        io::Error::other(format!(
-            "{} --version: {what}; is it lnd?",
-            program.display()
-        ))
-    };
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| failed(e.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let first = said.lines().next().unwrap_or_default();
-    match first.split_once(" version ") {
-        Some((_, rest)) if output.status.success() => Ok(version_of(rest)),
-        _ => Err(failed(format!(
-            "{}: {}",
-            output.status,
-            said.lines().next().unwrap_or("it says nothing")
-        ))),
-    }
+/// The version in `lnd version 0.21.2-beta commit=…`, where the first word is what the program is
+/// called here.
+fn version_in(line: &str) -> Option<String> {
+    line.split_once(" version ")
+        .map(|(_, rest)| version_of(rest))
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 
 use crate::http::{CallError, Stream};
 use crate::lnd::CALL;
-use crate::node::{Running, lock};
+use crate::node::Running;
 use crate::read;
+use lnconform_adapter_process::{lock, spawn};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::Outcome;
 use lnconform_protocol::params::{ResultObject, hex_bytes};
 use serde_json::{Value, json};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Until LND has taken a payment, or refused it.
@@ -44,7 +44,6 @@ fn end(running: &Running, payment: &str, result: Value) {
     }
     let fields = fields.done();
     running
-        .shared
         .events
         .push(kind, Some(payment.to_owned()), (), fields);
 }
@@ -60,16 +59,15 @@ pub(crate) fn send(running: &Arc<Running>, body: Value) -> Outcome {
     running
         .client
         .post("/v2/router/mc/reset", &json!({}), CALL)?;
-    let after = running.shared.events.last();
+    let after = running.events.last();
     let stream = running
         .client
         .stream("POST", "/v2/router/send", Some(&body))?;
     let (taken, answer) = mpsc::sync_channel(1);
     let node = running.clone();
-    thread::Builder::new()
-        .name("payment".into())
-        .spawn(move || follow(&node, stream, None, after, Some(taken)))
-        .map_err(|e| OpError::internal(format!("no thread for the payment: {e}")))?;
+    spawn("payment", move || {
+        follow(&node, stream, None, after, Some(taken));
+    })?;
     let payment = answer
         .recv_timeout(TAKEN)
         .map_err(|_| OpError::timeout("lnd has neither taken nor refused the payment"))??;
@@ -157,13 +155,16 @@ pub(crate) fn resume(running: &Arc<Running>) {
             .get(&payment)
             .copied()
             .unwrap_or(0);
-        let spawned = track(running, &payment).map(|stream| {
-            thread::Builder::new()
-                .name("payment".into())
-                .spawn(move || follow(&node, stream, Some(payment), after, None))
-        });
-        if !matches!(spawned, Ok(Ok(_))) {
-            eprintln!("adapter: a payment from before the restart is not followed");
+        let followed = track(running, &payment)
+            .map_err(OpError::from)
+            .and_then(|stream| {
+                spawn("payment", move || {
+                    follow(&node, stream, Some(payment), after, None);
+                })
+            });
+        if let Err(e) = followed {
+            let why = e.message;
+            eprintln!("adapter: a payment from before the restart is not followed: {why}");
         }
     }
 }
@@ -200,8 +201,11 @@ impl Route {
                 self.amount_msat,
                 self.final_cltv_delta
             );
-            let mut found = client.get(&path, CALL)?;
-            found["routes"][0].take()
+            let found = client.get(&path, CALL)?;
+            read::entries(&found["routes"])
+                .first()
+                .cloned()
+                .unwrap_or_default()
         } else {
             let hops: Vec<String> = self.via.iter().map(read::base64).collect();
             let body = json!({
@@ -209,10 +213,11 @@ impl Route {
                 "final_cltv_delta": self.final_cltv_delta,
                 "hop_pubkeys": hops,
             });
-            client.post("/v2/router/route", &body, CALL)?["route"].take()
+            client.post("/v2/router/route", &body, CALL)?["route"].clone()
         };
-        let last = route["hops"]
-            .as_array_mut()
+        let last = route
+            .get_mut("hops")
+            .and_then(Value::as_array_mut)
             .and_then(|hops| hops.last_mut());
         let Some(Value::Object(last)) = last else {
             return Err(OpError::rejected("lnd finds no route"));
@@ -241,7 +246,7 @@ pub(crate) fn send_shards(running: &Arc<Running>, payment: &str, shards: &[Shard
             }))
         })
         .collect::<Result<Vec<_>, OpError>>()?;
-    begin(running, payment, running.shared.events.last());
+    begin(running, payment, running.events.last());
     // By what LND calls the payment: the set, unless the caller left the AMP records out.
     let amp = shards.iter().any(|s| {
         s.route
@@ -267,10 +272,7 @@ pub(crate) fn send_shards(running: &Arc<Running>, payment: &str, shards: &[Shard
                 end(&node, &payment, together(identifier, &payment, all));
             }
         };
-        thread::Builder::new()
-            .name("shard".into())
-            .spawn(work)
-            .map_err(|e| OpError::internal(format!("no thread for an HTLC: {e}")))?;
+        spawn("shard", work)?;
     }
     Ok(json!({ "payment": payment }))
 }

@@ -6,6 +6,9 @@
 use crate::codes;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use lnconform_adapter_process::sum;
+pub(crate) use lnconform_adapter_process::{entries, number};
+use lnconform_protocol::OpError;
 use lnconform_protocol::params::{self, ResultObject, hex};
 use serde_json::{Map, Value, json};
 
@@ -38,14 +41,6 @@ fn nonzero(value: &Value) -> Option<String> {
     bytes(value).filter(|b| b.iter().any(|b| *b != 0)).map(hex)
 }
 
-/// A 64-bit number, whatever its JSON form.
-pub(crate) fn number(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => text.parse().unwrap_or(0),
-        other => other.as_u64().unwrap_or(0),
-    }
-}
-
 /// A 64-bit number as a decimal string.
 fn decimal(value: &Value) -> String {
     number(value).to_string()
@@ -58,9 +53,9 @@ fn unless_zero(value: &Value) -> Option<String> {
         .map(|t| t.to_string())
 }
 
-/// Entries of an array field; anything else has none.
-pub(crate) fn entries(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
+/// A text that every answer of the call has.
+pub(crate) fn need<'a>(value: &'a Value, call: &str, what: &str) -> Result<&'a str, OpError> {
+    lnconform_adapter_process::need(value, "lnd", call, what)
 }
 
 /// Short channel id in its usual form: block, transaction, output.
@@ -163,7 +158,7 @@ pub(crate) fn invoice(invoice: &Value) -> Value {
 fn parts(htlcs: &[&Value]) -> (Value, u64, Value) {
     let mut sorted = htlcs.to_vec();
     sorted.sort_by_key(|h| number(&h["amp"]["child_index"]));
-    let sum = sorted.iter().map(|h| number(&h["amt_msat"])).sum();
+    let sum = sum(sorted.iter().map(|h| number(&h["amt_msat"])));
     let first = sorted
         .first()
         .map_or_else(|| json!([]), |h| records(&h["custom_records"]));

@@ -1,15 +1,16 @@
 //! Threads that read LND's streams and tell events.
 
 use crate::http::{CallError, Client};
-use crate::node::{Running, Shared, lock};
+use crate::node::{Running, Shared};
 use crate::read;
+use lnconform_adapter_process::{lock, spawn};
 use lnconform_protocol::OpError;
+use lnconform_protocol::events::Events;
 use lnconform_protocol::params::{ResultObject, hex};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Until LND has confirmed a subscription.
@@ -76,20 +77,13 @@ pub(crate) fn hold(running: &Arc<Running>, hash: &[u8]) -> Result<(), OpError> {
     Watcher::of(running).hold(hash)
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), OpError> {
-    thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .map(drop)
-        .map_err(|e| OpError::internal(format!("no thread to watch lnd's {name}: {e}")))
-}
-
 /// Channel and number of an incoming HTLC.
 type Circuit = (u64, u64);
 
 #[derive(Clone, Debug)]
 struct Watcher {
     client: Arc<Client>,
+    events: Arc<Events>,
     shared: Arc<Shared>,
     holds_keysend: bool,
 }
@@ -98,6 +92,7 @@ impl Watcher {
     fn of(running: &Running) -> Self {
         Self {
             client: running.client.clone(),
+            events: running.events.clone(),
             shared: running.shared.clone(),
             holds_keysend: running.holds_keysend,
         }
@@ -138,9 +133,7 @@ impl Watcher {
             eprintln!("adapter: a held keysend is not watched: {}", e.message);
         }
         for (payment, fields) in read::received(invoice) {
-            self.shared
-                .events
-                .push("payment-received", payment, (), fields);
+            self.events.push("payment-received", payment, (), fields);
         }
     }
 
@@ -154,13 +147,13 @@ impl Watcher {
                     Some("ACCEPTED") => {
                         let fields = read::held(&invoice);
                         let payment = read::hex_of(&invoice["r_hash"]);
-                        own.shared.events.push("payment-held", payment, (), fields);
+                        own.events.push("payment-held", payment, (), fields);
                     }
                     Some("CANCELED") => {
                         let hash = read::hex_of(&invoice["r_hash"]);
                         let fields = ResultObject::new().maybe("payment_hash", hash.clone());
                         let fields = fields.done();
-                        own.shared.events.push("payment-canceled", hash, (), fields);
+                        own.events.push("payment-canceled", hash, (), fields);
                         return;
                     }
                     Some("SETTLED") => return,
@@ -171,7 +164,7 @@ impl Watcher {
     }
 
     fn channel(&self, update: &Value) {
-        let events = &self.shared.events;
+        let events = &self.events;
         match update["type"].as_str() {
             Some("PENDING_OPEN_CHANNEL") => {
                 let pending = &update["pending_open_channel"];
@@ -245,9 +238,7 @@ impl Watcher {
                 .with("preimage", hex(&preimage))
                 .with("onchain", false)
                 .done();
-            self.shared
-                .events
-                .push("payment-forwarded", None, (), fields);
+            self.events.push("payment-forwarded", None, (), fields);
         } else if event["link_fail_event"].is_object() {
             let fail = &event["link_fail_event"];
             let name = fail["wire_failure"].as_str().unwrap_or_default();
@@ -256,12 +247,12 @@ impl Watcher {
                 .maybe("reason", fail["failure_string"].as_str())
                 .done();
             forwards.remove(&circuit);
-            self.shared.events.push("forward-failed", None, (), fields);
+            self.events.push("forward-failed", None, (), fields);
         } else if event["forward_fail_event"].is_object() {
             let info = known();
             forwards.remove(&circuit);
             let fields = base(&info).done();
-            self.shared.events.push("forward-failed", None, (), fields);
+            self.events.push("forward-failed", None, (), fields);
         }
     }
 

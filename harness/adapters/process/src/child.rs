@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long after its last connection a process may take to go.
 const GOES: Duration = Duration::from_millis(300);
+/// How much of the end of a log is read for its last lines, in bytes.
+const TAIL: u64 = 64 * 1024;
 
 /// A node that runs as a child of the adapter and writes its log on standard output.
 #[derive(Debug)]
@@ -67,8 +69,8 @@ impl Node {
     }
 
     /// As [`Node::ended`], for a connection that breaks a moment before the process is gone.
-    pub fn ended_within(&self, limit: Duration) -> Option<String> {
-        let deadline = Instant::now() + limit;
+    pub fn ended_soon(&self) -> Option<String> {
+        let deadline = Instant::now() + GOES;
         loop {
             let ended = self.ended();
             if ended.is_some() || Instant::now() >= deadline {
@@ -80,7 +82,7 @@ impl Node {
 
     /// The error for something that failed because the node has ended; else `other`.
     pub fn blame(&self, other: impl FnOnce() -> OpError) -> OpError {
-        match self.ended_within(GOES) {
+        match self.ended_soon() {
             Some(how) => OpError::internal(format!("{} has ended by itself ({how})", self.name)),
             None => other(),
         }
@@ -120,9 +122,25 @@ impl Node {
         }
     }
 
+    /// The log file.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Where the log ends now, for [`Node::logged_since`].
+    pub fn mark(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |file| file.len())
+    }
+
+    /// Whether `text` was written to the log after `mark`.
+    pub fn logged_since(&self, mark: u64, text: &str) -> bool {
+        read_from(&self.log, mark).is_ok_and(|said| said.contains(text))
+    }
+
     /// The last lines of the log since the start.
     pub fn tail(&self) -> String {
-        let text = read_from(&self.log, self.from).unwrap_or_default();
+        let from = self.from.max(self.mark().saturating_sub(TAIL));
+        let text = read_from(&self.log, from).unwrap_or_default();
         let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(4)..];
         let mut text = last.join(" | ");
@@ -147,12 +165,42 @@ impl Node {
         self.kill();
     }
 
+    /// Has `ask` ask it to stop, in the time that it is given, and waits for its end, both within
+    /// `limit`; kills it when that does not come.
+    ///
+    /// # Errors
+    /// `internal` when it had to be killed, or had ended by itself before it was asked.
+    pub fn stop<E: std::fmt::Display>(
+        &self,
+        limit: Duration,
+        ask: impl FnOnce(Duration) -> Result<(), E>,
+    ) -> Result<(), OpError> {
+        let deadline = Instant::now() + limit;
+        match ask(limit) {
+            Ok(()) => self.wait_until(deadline, limit),
+            Err(e) => {
+                // One that has ended by itself did not stop when it was asked to.
+                let e = self.blame(|| {
+                    OpError::internal(format!(
+                        "{} cannot be asked to stop: {e}; it was killed",
+                        self.name
+                    ))
+                });
+                self.kill();
+                Err(e)
+            }
+        }
+    }
+
     /// Waits for its end and kills it when that does not come.
     ///
     /// # Errors
     /// `internal` when it had to be killed.
     pub fn wait(&self, limit: Duration) -> Result<(), OpError> {
-        let deadline = Instant::now() + limit;
+        self.wait_until(Instant::now() + limit, limit)
+    }
+
+    fn wait_until(&self, deadline: Instant, limit: Duration) -> Result<(), OpError> {
         while Instant::now() < deadline {
             if self.ended().is_some() {
                 return Ok(());
@@ -258,6 +306,50 @@ mod tests {
         let e = node.wait(Duration::from_millis(20)).unwrap_err();
         assert_eq!(e.kind, ErrorKind::Internal);
         assert!(node.ended().is_some());
+    }
+
+    #[test]
+    fn stopping_is_asked_for_and_a_refusal_is_told_with_whose_it_is() {
+        let (_dir, node) = shell("sleep 60");
+        let e = node
+            .stop(Duration::from_secs(20), |_| Err("no such call"))
+            .unwrap_err();
+        assert_eq!(
+            (e.kind, &e.message[..]),
+            (
+                ErrorKind::Internal,
+                "thenode cannot be asked to stop: no such call; it was killed"
+            )
+        );
+        assert!(node.ended().is_some());
+        let (_dir, node) = shell("echo my own end; exit 3");
+        let e = node
+            .stop(Duration::from_secs(20), |_| Err("no connection"))
+            .unwrap_err();
+        assert!(e.message.contains("my own end"), "{e:?}");
+        let (_dir, node) = shell("sleep 60");
+        let asked = node.stop(Duration::from_secs(20), |left| {
+            assert_eq!(left, Duration::from_secs(20));
+            node.terminate();
+            Ok::<(), String>(())
+        });
+        asked.unwrap();
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_read() {
+        let (dir, node) = shell("exit 0");
+        node.wait(Duration::from_secs(20)).unwrap();
+        let long = format!("begin\n{}\nthe end\n", "x".repeat(1 << 20));
+        std::fs::write(dir.path().join("log"), &long).unwrap();
+        let tail = node.tail();
+        assert!(tail.len() <= 800 && !tail.contains("begin"), "{tail}");
+        let mark = node.mark();
+        assert_eq!(mark, long.len() as u64);
+        assert!(!node.logged_since(mark, "the end"));
+        assert!(node.logged_since(mark - 8, "the end"));
+        std::fs::write(dir.path().join("log"), "one\n\ntwo\n").unwrap();
+        assert_eq!(node.tail(), "one | two");
     }
 
     #[test]

@@ -82,11 +82,8 @@ impl Config {
             return Err(OpError::invalid("param alias is longer than 32 bytes").into());
         }
         let options = params.get("options").cloned().unwrap_or_default();
-        let names = options.as_object().into_iter().flatten();
-        if let Some((option, _)) = names
-            .into_iter()
-            .find(|(n, _)| !known.contains(&n.as_str()))
-        {
+        let mut names = options.as_object().into_iter().flatten();
+        if let Some((option, _)) = names.find(|(n, _)| !known.contains(&n.as_str())) {
             return Err(Fail::Unsupported(format!("{name} has no option {option}")));
         }
         Ok(Self {
@@ -97,6 +94,70 @@ impl Config {
             alias,
             options,
         })
+    }
+
+    /// The node's own folder, absolute; it is made where it is not there.
+    ///
+    /// # Errors
+    /// `rejected` when that cannot be done.
+    pub fn folder(&self) -> Result<PathBuf, OpError> {
+        let made = std::path::absolute(&self.data_dir).and_then(|dir| {
+            std::fs::create_dir_all(&dir)?;
+            Ok(dir)
+        });
+        made.map_err(|e| {
+            OpError::rejected(format!(
+                "data_dir {} cannot be used: {e}",
+                self.data_dir.display()
+            ))
+        })
+    }
+
+    /// The options.
+    pub fn options(&self) -> Params<'_> {
+        Params::new(&self.options)
+    }
+
+    /// Option `announce`: whether the node is to announce itself.
+    ///
+    /// # Errors
+    /// `invalid` where it is no bool, or asks a node to announce itself that does not listen.
+    pub fn announce(&self) -> Result<Option<bool>, OpError> {
+        let announce = self.options().maybe("announce", Params::bool)?;
+        if announce == Some(true) && self.listen.is_none() {
+            return Err(OpError::invalid("option announce needs param listen"));
+        }
+        Ok(announce)
+    }
+
+    /// Option `forwards`, of a node that always forwards.
+    ///
+    /// # Errors
+    /// `unsupported` where it is not to; `invalid` where it is no bool.
+    pub fn forwards_always(&self, name: &str) -> Result<(), Fail> {
+        if self.options().maybe("forwards", Params::bool)? == Some(false) {
+            return Err(Fail::Unsupported(format!(
+                "{name} forwards whatever it is asked to: option forwards cannot be false"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Option `log_level`, one of `levels`.
+    ///
+    /// # Errors
+    /// `invalid` where it is another.
+    pub fn log_level<'a>(&'a self, default: &'a str, levels: &[&str]) -> Result<&'a str, OpError> {
+        let level = self.options().maybe("log_level", Params::str)?;
+        let level = level.unwrap_or(default);
+        if !levels.contains(&level) {
+            let (last, others) = levels.split_last().unwrap_or((&"", &[]));
+            return Err(OpError::invalid(format!(
+                "option log_level is {level}, not {} or {last}",
+                others.join(", ")
+            )));
+        }
+        Ok(level)
     }
 
     /// The address at which peers find it, if it listens.
@@ -209,5 +270,41 @@ mod tests {
         }
         let unknown = start(&["options"], json!({"watch": true}));
         assert!(matches!(unknown, Err(Fail::Unsupported(why)) if why.contains("watch")));
+    }
+
+    #[test]
+    fn options_that_several_nodes_have_are_read_alike() {
+        let config = start(&["options"], json!({"forwards": true})).unwrap();
+        config.forwards_always("node").unwrap();
+        assert_eq!(config.announce().unwrap(), None);
+        assert_eq!(
+            config.log_level("info", &["info", "debug"]).unwrap(),
+            "info"
+        );
+        let mut config = config;
+        config.options = json!({"forwards": false, "announce": true, "log_level": "loud"});
+        let why = config.forwards_always("node");
+        assert!(matches!(why, Err(Fail::Unsupported(why)) if why.starts_with("node forwards")));
+        assert_eq!(config.announce().unwrap(), Some(true));
+        let e = config
+            .log_level("info", &["info", "warn", "off"])
+            .unwrap_err();
+        assert_eq!(e.message, "option log_level is loud, not info, warn or off");
+        config.listen = None;
+        let e = config.announce().unwrap_err();
+        assert!(e.message.contains("listen"), "{e:?}");
+    }
+
+    #[test]
+    fn a_folder_is_made_and_one_that_cannot_be_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = start(&["data_dir"], json!(dir.path().join("a/b"))).unwrap();
+        assert_eq!(config.folder().unwrap(), dir.path().join("a/b"));
+        assert!(dir.path().join("a/b").is_dir());
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        config.data_dir = dir.path().join("file/x");
+        let e = config.folder().unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Rejected);
+        assert!(e.message.contains("file/x cannot be used"), "{e:?}");
     }
 }

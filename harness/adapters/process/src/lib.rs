@@ -1,99 +1,43 @@
 //! What adapters of a node that runs as a child process have in common: the params of `node.start`,
-//! the child and its log, and the handler with at most one running node.
+//! the child, its log and its version, and the handler with at most one running node; the params
+//! that operations share; waiting for what a node does; and the reading of its answers, HTTP's
+//! among them.
 //!
-//! Used by the adapters of nodes that the user brings (Core Lightning, Eclair).
+//! Used by the adapters of LND, Core Lightning and Eclair, which keep what is peculiar to each: its
+//! calls, its settings and the meaning of its answers. It is a crate of its own below them, because
+//! an adapter of one node is not to know another's, and the process host, beside which they lie,
+//! knows none.
 
+mod answer;
 mod child;
 mod config;
 mod handler;
+pub mod http;
+mod params;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod version;
+mod wait;
 
+pub use answer::{entries, need, number, sum};
 pub use child::{Node, write_private};
 pub use config::Config;
 pub use handler::{Access, Backend, NodeAdapter};
+pub use params::{
+    KEYSEND_ONION, OpenChannel, deadline, draw, key, label, lacks, loopback, signed_message,
+};
+pub use version::version;
+pub use wait::{chain_sync, disconnected, payment_end, spawn, until};
 
-use lnconform_protocol::OpError;
-use lnconform_protocol::outcome::Fail;
-use lnconform_protocol::params::{Params, hex};
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often something is looked at that tells nothing by itself.
-pub const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Locks, whatever happened to the last holder: for values that are whole at any time.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The param `deadline_ms` (milliseconds from now), or its default.
-///
-/// # Errors
-/// `invalid` where it is no number.
-pub fn deadline(params: Params<'_>, default_ms: u32) -> Result<Instant, OpError> {
-    let ms = params.maybe("deadline_ms", Params::u32)?;
-    Ok(Instant::now() + Duration::from_millis(ms.unwrap_or(default_ms).into()))
-}
-
-/// A public key, 33 bytes, as lower-case hex; whether it is a point the node says.
-///
-/// # Errors
-/// `invalid` where it is absent, no hex or of another length.
-pub fn key(params: Params<'_>, name: &str) -> Result<String, OpError> {
-    Ok(hex(params.array::<33>(name)?))
-}
-
-/// An address of this machine, `address:port`.
-///
-/// # Errors
-/// `invalid` where it is none, `rejected` where it is another machine's.
-pub fn loopback(name: &str, text: &str) -> Result<SocketAddr, OpError> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| OpError::invalid(format!("param {name} is {text}, not address:port")))?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(OpError::rejected(format!("{name} {text} is not loopback")))
-    }
-}
-
-/// Waits for `look` to answer something, and says what it saw last when it does not. `over` tells
-/// that nobody waits any more.
-///
-/// # Errors
-/// `timeout` with `what` and what was seen; whatever `look` fails with.
-pub fn until<T>(
-    deadline: Instant,
-    what: &str,
-    over: impl Fn() -> bool,
-    mut look: impl FnMut() -> Result<Result<T, String>, Fail>,
-) -> Result<T, Fail> {
-    loop {
-        let seen = match look()? {
-            Ok(found) => return Ok(found),
-            Err(seen) => seen,
-        };
-        if Instant::now() >= deadline || over() {
-            return Err(OpError::timeout(format!("{what} by the deadline: {seen}")).into());
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-/// Refuses params that would change the meaning of the call and that `node` cannot follow. A param
-/// with the value `false` asks for nothing.
-///
-/// # Errors
-/// `unsupported`, with the first of them and `why`.
-pub fn lacks(params: Params<'_>, node: &str, names: &[&str], why: &str) -> Result<(), Fail> {
-    let asked = |name: &&&str| params.get(name).is_some_and(|v| v != false);
-    match names.iter().find(asked) {
-        None => Ok(()),
-        Some(name) => Err(Fail::Unsupported(format!(
-            "{node} has nothing for param {name}: {why}"
-        ))),
-    }
 }
 
 /// The TLV stream of a BOLT 12 string: bech32's alphabet without its checksum (BOLT 12, encoding). `None`

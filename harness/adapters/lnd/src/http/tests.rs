@@ -5,7 +5,7 @@ use super::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
-use std::io::BufRead;
+use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread::JoinHandle;
 
@@ -261,21 +261,4 @@ fn a_silent_server_is_given_up_on_and_closing_ends_a_stream() {
     assert!(client.is_ending());
     assert!(client.stream("GET", "/v1/x", None).is_err());
     server.join().unwrap();
-}
-
-#[test]
-fn nothing_that_a_server_sends_is_taken_without_bounds() {
-    let feed = |text: &[u8]| {
-        let mut decoder = Decoder::new();
-        decoder.raw.extend_from_slice(text);
-        decoder.advance()
-    };
-    assert!(feed(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n").is_err());
-    assert!(feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n").is_err());
-    assert!(feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").is_err());
-    assert!(feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n").is_err());
-    let long = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'a'; HEAD]].concat();
-    assert!(feed(&long).is_err());
-    assert!(feed(b"SSH-2.0-x\r\n").is_err());
-    assert!(feed(b"HTTP/1.1 200 OK\r\n").is_ok());
 }

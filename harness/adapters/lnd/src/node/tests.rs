@@ -1,8 +1,14 @@
 use super::*;
-use lnconform_protocol::ErrorKind;
+use lnconform_adapter_process::NodeAdapter;
+use lnconform_adapter_process::testing::{error, refuses_empty_requests, unsupported};
+use serde_json::json;
 
-/// A handler without a program behind it.
-fn handler() -> LndNode {
+/// An adapter without a program behind it.
+fn adapter() -> NodeAdapter<LndNode> {
+    NodeAdapter::new(backend())
+}
+
+fn backend() -> LndNode {
     LndNode {
         program: PathBuf::from("/nonexistent/lnd"),
         hello: Hello {
@@ -13,31 +19,30 @@ fn handler() -> LndNode {
                 source: String::new(),
             },
             protocol: PROTOCOL,
-            operations: Vec::new(),
+            operations: OPERATIONS.map(String::from).into(),
             dialects: Vec::new(),
         },
         codec: None,
-        running: Mutex::default(),
         shared: Arc::default(),
     }
 }
 
 fn ask(op: &str, params: Value) -> OpError {
-    match handler().call(op, &params) {
-        Answer::Error(e) => e,
-        other => panic!("{op} {params}: {other:?}"),
-    }
+    error(&adapter(), op, params)
 }
 
 #[test]
 fn every_operation_refuses_an_empty_request_before_there_is_a_node() {
-    for op in OPERATIONS {
-        let e = ask(op, json!({}));
-        let missing = e.kind == ErrorKind::Invalid
-            && (e.message.contains("is missing") || e.message.contains("is needed"));
-        let stopped = e.kind == ErrorKind::Rejected && e.message.contains("node.start");
-        assert!(missing || stopped, "{op}: {e:?}");
-    }
+    refuses_empty_requests(&adapter());
+}
+
+#[test]
+fn ill_typed_params_of_events_are_named() {
+    let e = ask("event.next", json!({"kinds": [1]}));
+    assert_eq!(e.kind, ErrorKind::Invalid);
+    assert!(e.message.contains("kinds"), "{e:?}");
+    let right = json!({"kinds": ["payment-received"], "after": 3});
+    assert!(ask("event.next", right).message.contains("node.start"));
 }
 
 #[test]
@@ -99,9 +104,8 @@ fn ill_typed_params_of_a_start_are_named() {
 #[test]
 fn an_option_that_lnd_lacks_is_unsupported_and_named() {
     let params = start(&json!({"options": {"role": "server"}}));
-    assert!(
-        matches!(handler().call("node.start", &params), Answer::Unsupported(u) if u.reason.contains("role"))
-    );
+    let why = unsupported(&adapter(), "node.start", params);
+    assert_eq!(why, "lnd has no option role");
 }
 
 #[test]
@@ -130,14 +134,12 @@ fn a_program_that_is_not_there_is_named() {
 #[test]
 fn a_program_that_ends_by_itself_is_quoted() {
     let dir = tempfile::tempdir().unwrap();
-    let handler = LndNode {
+    let adapter = NodeAdapter::new(LndNode {
         program: PathBuf::from("false"),
-        ..handler()
-    };
+        ..backend()
+    });
     let params = start(&json!({"data_dir": dir.path()}));
-    let Answer::Error(e) = handler.call("node.start", &params) else {
-        panic!("a node was started");
-    };
+    let e = error(&adapter, "node.start", params);
     assert!(e.message.contains("ended before it answered"), "{e:?}");
 }
 
