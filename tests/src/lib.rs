@@ -69,6 +69,19 @@ pub fn not_run(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "\n{what}: not run: {why}");
 }
 
+/// The checkout of the specifications that `LNCONFORM_SPECS` names; a relative path counts from the
+/// repository. Where it names none, says that what needs one was not run.
+pub fn upstream() -> Option<PathBuf> {
+    let given = std::env::var_os("LNCONFORM_SPECS").filter(|dir| !dir.is_empty());
+    if given.is_none() {
+        not_run(
+            "upstream",
+            "LNCONFORM_SPECS names no checkout of the specifications",
+        );
+    }
+    Some(repository("").join(given?))
+}
+
 /// The faulty adapter with that fault.
 pub fn faulty(fault: &str) -> String {
     script("tests/faulty/adapter.py", fault)

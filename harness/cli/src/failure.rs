@@ -1,9 +1,11 @@
 //! Why a command ended without doing what it was asked to, and the exit code that says so.
 
+use lnconform_engine::results::ReadEnd;
 use lnconform_engine::run::exit;
 use lnconform_report::text::{clean, clean_json};
 use lnconform_yaml::Diagnostic;
 use std::fmt;
+use std::path::Path;
 
 /// A command's failure: one or more lines for standard error, and the exit code.
 #[derive(Debug)]
@@ -98,6 +100,16 @@ pub fn note(text: impl fmt::Display) {
     let lines: Vec<_> = text.lines().map(clean).collect();
     // Nobody listens any more: nothing to do about that.
     let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+}
+
+/// Says on standard error that a result file may not hold all of its run.
+pub fn note_of_end(file: &Path, end: &ReadEnd) {
+    if end.cut || end.unfinished {
+        let file = file.display();
+        note(format!(
+            "{file}: the run was ended before its end, so there may be more"
+        ));
+    }
 }
 
 fn write(text: &str) {

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => commands::report::diff(&args),
         Command::Merge(args) => commands::merge::merge(&args),
         Command::Spec { command } => match &command {
-            SpecCommand::Coverage(args) => commands::spec::coverage(args),
+            SpecCommand::Coverage(args) => commands::coverage::coverage(args),
             SpecCommand::Import { specs } => commands::spec::import(specs),
             SpecCommand::Drift(args) => commands::drift::drift(args),
             SpecCommand::Scaffold(args) => commands::scaffold::scaffold(args),

@@ -2,9 +2,10 @@
 //! and nothing else.
 #![cfg(unix)]
 
+mod shared;
+
+use shared::{finish, lnconform, repository};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 const MARK: &str = "never run against the real node in our CI";
 
@@ -32,14 +33,12 @@ impl Brought {
 
     /// Runs the binary in the repository, for its vectors; with the stand-ins unless `bare`.
     fn run(&self, bare: bool, args: &[&str]) -> (Option<i32>, String) {
-        let repository: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lnconform"));
+        let mut command = lnconform();
         command
-            .env_remove("LNCONFORM_SPECS")
             .env_remove("CLN_EXE")
             .env_remove("ECLAIR_HOME")
             .args(args)
-            .current_dir(repository);
+            .current_dir(repository());
         if !bare {
             command
                 .env("CLN_EXE", self.dir.path().join("lightningd"))
@@ -49,13 +48,7 @@ impl Brought {
             let results = self.dir.path().join("results.jsonl");
             command.arg("--results").arg(results);
         }
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.output().unwrap();
-        let said = [stdout, stderr].concat();
-        (status.code(), String::from_utf8(said).unwrap())
+        finish(&mut command)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What an implementation that is installed, and not built in, looks like from the command line.
 
+mod shared;
+
+use shared::{finish, lnconform};
 use std::path::Path;
-use std::process::{Command, Output};
 
 struct Stage {
     dir: std::path::PathBuf,
@@ -17,21 +19,12 @@ impl Stage {
     }
 
     fn run(&self, args: &[&str]) -> (Option<i32>, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lnconform"));
-        command
-            .args(args)
-            .current_dir(&self.dir)
-            .env_remove("LNCONFORM_SPECS");
+        let mut command = lnconform();
+        command.args(args).current_dir(&self.dir);
         if let Some(cache) = &self.cache {
             command.env("LNCONFORM_CACHE", cache);
         }
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.output().unwrap();
-        let said = [stdout, stderr].concat();
-        (status.code(), String::from_utf8(said).unwrap())
+        finish(&mut command)
     }
 }
 

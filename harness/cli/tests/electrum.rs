@@ -1,31 +1,10 @@
 //! Electrum and its server, as they look from the command line.
 #![cfg(target_os = "linux")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-/// The repository, for its vectors, ledger and snapshots.
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+mod shared;
 
 fn run(args: &[&str]) -> (Option<i32>, String) {
-    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("electrum.jsonl");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lnconform"));
-    command
-        .env_remove("LNCONFORM_SPECS")
-        .args(args)
-        .current_dir(repository());
-    if args[0] == "run" {
-        command.arg("--results").arg(results);
-    }
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let said = [stdout, stderr].concat();
-    (status.code(), String::from_utf8(said).unwrap())
+    shared::run("electrum.jsonl", args)
 }
 
 /// One after the other: each alone keeps the machine busy.

@@ -1,34 +1,14 @@
 //! lightning-kmp on the JVM, as it looks from the command line.
 
+mod shared;
+
+use shared::lnconform;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-
-fn lnconform() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lnconform"));
-    command.env_remove("LNCONFORM_SPECS");
-    command
-}
-
-/// The repository, for its vectors, ledger and snapshots.
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use std::path::Path;
+use std::process::Stdio;
 
 fn run(args: &[&str]) -> (Option<i32>, String) {
-    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kmp.jsonl");
-    let mut command = lnconform();
-    command.args(args).current_dir(repository());
-    if args[0] == "run" {
-        command.arg("--results").arg(results);
-    }
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let said = [stdout, stderr].concat();
-    (status.code(), String::from_utf8(said).unwrap())
+    shared::run("kmp.jsonl", args)
 }
 
 #[test]

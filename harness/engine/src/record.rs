@@ -161,6 +161,17 @@ pub enum Blame {
     Environment,
 }
 
+impl Blame {
+    /// The name in result files and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Implementation => "implementation",
+            Self::Harness => "harness",
+            Self::Environment => "environment",
+        }
+    }
+}
+
 /// The strength of a requirement.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -175,6 +186,17 @@ pub enum Keyword {
     /// A failure is unexpected.
     #[serde(rename = "MUST")]
     Must,
+}
+
+impl Keyword {
+    /// The word of the texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::May => "MAY",
+            Self::Should => "SHOULD",
+            Self::Must => "MUST",
+        }
+    }
 }
 
 /// One assertion made in a run.
@@ -298,13 +320,17 @@ fn is_false(b: &bool) -> bool {
 }
 
 impl Check {
-    /// The implementation, or the roles as `payer=ldk-node,payee=lnd`.
+    /// The implementation, or the roles as `payee=lnd,payer=ldk-node`.
     pub fn who(&self) -> String {
-        match (&self.implementation, &self.roles) {
-            (Some(name), _) => name.clone(),
-            (None, Some(roles)) => roles_text(roles),
-            (None, None) => String::new(),
-        }
+        who(self.implementation.as_ref(), self.roles.as_ref())
+    }
+}
+
+fn who(implementation: Option<&String>, roles: Option<&BTreeMap<String, String>>) -> String {
+    match (implementation, roles) {
+        (Some(name), _) => name.clone(),
+        (None, Some(roles)) => roles_text(roles),
+        (None, None) => String::new(),
     }
 }
 
@@ -338,6 +364,13 @@ pub struct Observation {
     /// What changed, as a unified diff; absent for `same` and `new`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
+}
+
+impl Observation {
+    /// Who it was seen on, as [`Check::who`].
+    pub fn who(&self) -> String {
+        who(self.implementation.as_ref(), self.roles.as_ref())
+    }
 }
 
 /// An observation against its snapshot.

@@ -160,11 +160,7 @@ fn side(path: &Path) -> Result<Side, ResultsError> {
                 .add(&check);
         }
         Record::Observation(o) => {
-            let who = match (o.implementation, o.roles) {
-                (Some(name), _) => name,
-                (None, Some(roles)) => lnconform_engine::record::roles_text(&roles),
-                (None, None) => String::new(),
-            };
+            let who = o.who();
             side.observations.insert((o.id, who), fingerprint(&o.value));
         }
         _ => {}

@@ -187,6 +187,12 @@ pub(crate) struct Warning {
 }
 
 impl Digest {
+    /// Versions of the implementations, by name; empty where none is known.
+    pub(crate) fn versions(&self) -> BTreeMap<&str, &str> {
+        let all = self.header.iter().flat_map(|h| &h.implementations);
+        all.map(|i| (i.name.as_str(), i.version.as_str())).collect()
+    }
+
     /// Implementations that are not installed, with the reason, which holds the command that
     /// installs them.
     pub(crate) fn absent(&self) -> impl Iterator<Item = (&str, &str)> {

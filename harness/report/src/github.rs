@@ -176,6 +176,31 @@ fn message(check: &Check) -> Vec<String> {
     lines
 }
 
+/// The unexpected results, as many as the page has room for.
+fn unexpected(text: &mut String, digest: &Digest) {
+    let all = digest.counters.unexpected;
+    if all == 0 {
+        return;
+    }
+    let _ = writeln!(text, "### Unexpected ({all})\n");
+    let mut listed = 0;
+    for check in digest.unexpected.iter().take(LISTED) {
+        let mut item = format!("- {} on {}", code(&check.id), code(&check.who()));
+        for line in message(check) {
+            let _ = write!(item, "<br>{}", code(&line));
+        }
+        if text.len() + item.len() > PAGE {
+            break;
+        }
+        let _ = writeln!(text, "{item}");
+        listed += 1;
+    }
+    if all > listed {
+        let _ = writeln!(text, "- {} more, in the result file", all - listed);
+    }
+    text.push('\n');
+}
+
 fn markdown(digest: &Digest) -> String {
     let mut text = String::from("## lnconform\n\n");
     let took = digest
@@ -190,26 +215,7 @@ fn markdown(digest: &Digest) -> String {
         digest.verdict()
     );
     markup::counts(&mut text, digest);
-    let all = digest.counters.unexpected;
-    if all > 0 {
-        let _ = writeln!(text, "### Unexpected ({all})\n");
-        let mut listed = 0;
-        for check in digest.unexpected.iter().take(LISTED) {
-            let mut item = format!("- {} on {}", code(&check.id), code(&check.who()));
-            for line in message(check) {
-                let _ = write!(item, "<br>{}", code(&line));
-            }
-            if text.len() + item.len() > PAGE {
-                break;
-            }
-            let _ = writeln!(text, "{item}");
-            listed += 1;
-        }
-        if all > listed {
-            let _ = writeln!(text, "- {} more, in the result file", all - listed);
-        }
-        text.push('\n');
-    }
+    unexpected(&mut text, digest);
     let mut section = |heading: &str, lines: Vec<String>, all: u64| {
         if lines.is_empty() || text.len() > PAGE {
             return;

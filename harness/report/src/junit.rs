@@ -46,12 +46,7 @@ pub fn show<W: Write>(path: &Path, mut out: W) -> Result<ReadEnd, ReportError> {
     if let Some(summary) = &digest.summary {
         report.set_time(Duration::from_millis(summary.duration_ms));
     }
-    let versions: BTreeMap<&str, &str> = digest
-        .header
-        .iter()
-        .flat_map(|h| &h.implementations)
-        .map(|i| (i.name.as_str(), i.version.as_str()))
-        .collect();
+    let versions = digest.versions();
     for (who, cases) in cases {
         let mut suite = TestSuite::new(who.as_str());
         suite.set_time(Duration::from_micros(

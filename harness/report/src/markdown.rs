@@ -3,11 +3,11 @@
 use crate::diff::{Diff, State};
 use crate::difference;
 use crate::digest::{Digest, SEVERITY};
-use crate::markup::{self, code};
+use crate::markup::{self, block, code};
 use crate::sections::section;
 use crate::terminal::{ReportError, Requirement};
 use crate::text::{clean, count, duration};
-use lnconform_engine::record::{Check, Disagreement, Outcome, Record};
+use lnconform_engine::record::{Check, Dialect, Disagreement, Keyword, Outcome, Record, Run};
 use lnconform_engine::results::{ReadEnd, Sink, visit};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -57,26 +57,7 @@ pub fn show<W: Write>(
         }
     })?;
     let mut text = page(&digest, &known, &disagreements, requirements);
-    let drafts = crate::numbers::drafts(&dialects);
-    if !drafts.is_empty() {
-        text.push_str("## Dialects\n\n");
-    }
-    for draft in &drafts {
-        let row = |first: String, cells: &[String]| {
-            std::iter::once(first)
-                .chain(cells.iter().map(|c| code(c)))
-                .collect::<Vec<_>>()
-        };
-        let heads = row(code(&draft.name), &draft.dialects);
-        let items = draft
-            .rows
-            .iter()
-            .map(|(item, cells)| row(code(item), cells));
-        let rows: Vec<Vec<String>> = items
-            .chain([row("spoken by".into(), &draft.speakers)])
-            .collect();
-        markup::table(&mut text, &heads, heads.len(), &rows);
-    }
+    in_dialects(&mut text, &dialects);
     if end.cut {
         text.push_str(
             "The last line of the result file is cut in the middle and does not count.\n",
@@ -96,29 +77,8 @@ fn page(
 ) -> String {
     let mut text = String::from("# lnconform\n\n");
     let _ = writeln!(text, "**{}**\n", digest.verdict());
-    if let Some(h) = &digest.header {
-        let _ = write!(
-            text,
-            "Run {}, started {}, lnconform {}, seed {}, on {}.",
-            code(&h.run),
-            code(&h.started),
-            code(&h.harness),
-            code(&h.seed),
-            code(&h.machine)
-        );
-        if h.filtered {
-            text.push_str(" It was narrowed; what is not here says nothing.");
-        }
-        text.push_str("\n\n");
-        let here: Vec<String> = h
-            .implementations
-            .iter()
-            .filter(|i| i.available)
-            .map(|i| code(format!("{} {}", i.name, i.version).trim()))
-            .collect();
-        if !here.is_empty() {
-            let _ = writeln!(text, "With {}.\n", here.join(", "));
-        }
+    if let Some(run) = &digest.header {
+        of_run(&mut text, run);
     }
     markup::counts(&mut text, digest);
     if !digest.sections.columns().is_empty() {
@@ -138,21 +98,7 @@ fn page(
         warnings.collect(),
         digest.counters.warnings,
     );
-    if !known.is_empty() {
-        let _ = writeln!(text, "## Known failures\n");
-        let rows: Vec<Vec<String>> = known
-            .iter()
-            .map(|((entry, who), (n, first))| {
-                let entry = match entry.as_str() {
-                    "" => "a MAY".to_owned(),
-                    entry => code(entry),
-                };
-                vec![entry, code(who), code(first), n.to_string()]
-            })
-            .collect();
-        let heads = ["ledger entry", "who", "first check", "checks"].map(str::to_owned);
-        markup::table(&mut text, &heads, 3, &rows);
-    }
+    known_failures(&mut text, known);
     let (stale, flaky) = digest.notes();
     for (heading, notes) in [("Stale, changed or missing", stale), ("Flaky", flaky)] {
         let all = notes.len() as u64;
@@ -181,20 +127,93 @@ fn page(
         let heads = ["check", "who", "answer"].map(str::to_owned);
         markup::table(&mut text, &heads, 3, &rows);
     }
-    if !digest.phases.is_empty() {
-        text.push_str("## Times\n\n");
-        let rows: Vec<Vec<String>> = digest
-            .phases
-            .iter()
-            .map(|(name, ms)| vec![code(name), duration(*ms)])
-            .collect();
-        let heads = ["phase", "together"].map(str::to_owned);
-        markup::table(&mut text, &heads, 1, &rows);
-        if let Some(s) = &digest.summary {
-            let _ = writeln!(text, "The run took {}.\n", duration(s.duration_ms));
-        }
-    }
+    times(&mut text, digest);
     text
+}
+
+fn of_run(text: &mut String, run: &Run) {
+    let _ = write!(
+        text,
+        "Run {}, started {}, lnconform {}, seed {}, on {}.",
+        code(&run.run),
+        code(&run.started),
+        code(&run.harness),
+        code(&run.seed),
+        code(&run.machine)
+    );
+    if run.filtered {
+        text.push_str(" It was narrowed; what is not here says nothing.");
+    }
+    text.push_str("\n\n");
+    let here: Vec<String> = run
+        .implementations
+        .iter()
+        .filter(|i| i.available)
+        .map(|i| code(format!("{} {}", i.name, i.version).trim()))
+        .collect();
+    if !here.is_empty() {
+        let _ = writeln!(text, "With {}.\n", here.join(", "));
+    }
+}
+
+fn known_failures(text: &mut String, known: &Known) {
+    if known.is_empty() {
+        return;
+    }
+    text.push_str("## Known failures\n\n");
+    let rows: Vec<Vec<String>> = known
+        .iter()
+        .map(|((entry, who), (n, first))| {
+            let entry = match entry.as_str() {
+                "" => "a MAY".to_owned(),
+                entry => code(entry),
+            };
+            vec![entry, code(who), code(first), n.to_string()]
+        })
+        .collect();
+    let heads = ["ledger entry", "who", "first check", "checks"].map(str::to_owned);
+    markup::table(text, &heads, 3, &rows);
+}
+
+fn times(text: &mut String, digest: &Digest) {
+    if digest.phases.is_empty() {
+        return;
+    }
+    text.push_str("## Times\n\n");
+    let rows: Vec<Vec<String>> = digest
+        .phases
+        .iter()
+        .map(|(name, ms)| vec![code(name), duration(*ms)])
+        .collect();
+    let heads = ["phase", "together"].map(str::to_owned);
+    markup::table(text, &heads, 1, &rows);
+    if let Some(s) = &digest.summary {
+        let _ = writeln!(text, "The run took {}.\n", duration(s.duration_ms));
+    }
+}
+
+/// The numbers of each draft, by dialect, and who speaks which.
+fn in_dialects(text: &mut String, dialects: &[Dialect]) {
+    let drafts = crate::numbers::drafts(dialects);
+    if !drafts.is_empty() {
+        text.push_str("## Dialects\n\n");
+    }
+    for draft in &drafts {
+        let row = |first: String, cells: &[String]| {
+            std::iter::once(first)
+                .chain(cells.iter().map(|c| code(c)))
+                .collect::<Vec<_>>()
+        };
+        let heads = row(code(&draft.name), &draft.dialects);
+        let items = draft
+            .rows
+            .iter()
+            .map(|(item, cells)| row(code(item), cells));
+        let rows: Vec<Vec<String>> = items
+            .chain([row("spoken by".into(), &draft.speakers)])
+            .collect();
+        markup::table(text, &heads, heads.len(), &rows);
+    }
 }
 
 fn by_role(text: &mut String, digest: &Digest) {
@@ -303,10 +322,8 @@ fn one(text: &mut String, check: &Check, requirements: &dyn Fn(&str) -> Option<R
                 code(&r.paraphrase)
             ),
             None => {
-                let keyword = check
-                    .keyword
-                    .map_or(String::new(), |k| format!("{k:?} ").to_uppercase());
-                format!("{keyword}{}", code(id))
+                let keyword = check.keyword.map_or("", Keyword::as_str);
+                format!("{keyword} {}", code(id)).trim_start().to_owned()
             }
         });
     }
@@ -318,7 +335,7 @@ fn one(text: &mut String, check: &Check, requirements: &dyn Fn(&str) -> Option<R
             .map(code),
     );
     if let Some(blame) = check.blame {
-        facts.push(format!("blame: {}", format!("{blame:?}").to_lowercase()));
+        facts.push(format!("blame: {}", blame.as_str()));
     }
     if let Some(source) = &check.source {
         facts.push(format!("vector: {}", code(source)));
@@ -343,27 +360,6 @@ fn one(text: &mut String, check: &Check, requirements: &dyn Fn(&str) -> Option<R
         let lines: Vec<String> = tail.iter().map(|l| clean(l).into_owned()).collect();
         block(text, &lines);
     }
-}
-
-/// Lines as they are: nothing in such a block is Markdown, and only markup has to be written
-/// otherwise, so that it holds lines with backticks, pipes and the like unchanged.
-fn block(text: &mut String, lines: &[String]) {
-    if lines.is_empty() {
-        return;
-    }
-    text.push_str("<pre>\n");
-    for line in lines {
-        for c in line.chars() {
-            match c {
-                '<' => text.push_str("&lt;"),
-                '>' => text.push_str("&gt;"),
-                '&' => text.push_str("&amp;"),
-                c => text.push(c),
-            }
-        }
-        text.push('\n');
-    }
-    text.push_str("</pre>\n\n");
 }
 
 fn list(text: &mut String, heading: &str, lines: Vec<String>, all: u64) {

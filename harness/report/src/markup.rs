@@ -1,4 +1,5 @@
-//! Text from outside as code in Markdown.
+//! Text from outside in HTML and in Markdown, where it is shown as it is and is never markup; and the
+//! tables of Markdown. What a template writes, the template engine escapes.
 
 use crate::digest::{COLUMNS, Digest, Row};
 use crate::sections::Sections;
@@ -9,6 +10,47 @@ use std::fmt::Write as _;
 /// Characters of a piece of code.
 const CODE: usize = 400;
 
+/// A character between two tags: what would begin a tag or a reference has its name.
+fn put(out: &mut String, c: char) {
+    match c {
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '&' => out.push_str("&amp;"),
+        c => out.push(c),
+    }
+}
+
+/// One line from outside as HTML or SVG, for a text or an attribute.
+pub(crate) fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in clean(text).chars() {
+        match c {
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // No characters of XML.
+            '\u{fffe}' | '\u{ffff}' => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => put(&mut out, c),
+        }
+    }
+    out
+}
+
+/// Lines as they are: nothing in such a block is Markdown, and only markup has to be written
+/// otherwise, so that it holds lines with backticks, pipes and the like unchanged.
+pub(crate) fn block(out: &mut String, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    out.push_str("<pre>\n");
+    for line in lines {
+        line.chars().for_each(|c| put(out, c));
+        out.push('\n');
+    }
+    out.push_str("</pre>\n\n");
+}
+
 /// Text from outside as HTML in Markdown: code on one line, cut to 400 characters. `<`, `>` and `&`
 /// have their names; all other punctuation that Markdown might take for its own (a pipe, a
 /// backtick, a bracket, an `@`) is written as a number.
@@ -16,13 +58,10 @@ pub(crate) fn code(text: &str) -> String {
     let mut out = String::from("<code>");
     for c in cut(&clean(text), CODE).chars() {
         match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            c if c.is_ascii_punctuation() && !"-/=,;".contains(c) => {
+            c if c.is_ascii_punctuation() && !"-/=,;<>&".contains(c) => {
                 let _ = write!(out, "&#{};", u32::from(c));
             }
-            c => out.push(c),
+            c => put(&mut out, c),
         }
     }
     out.push_str("</code>");
@@ -104,6 +143,13 @@ mod tests {
     fn markup_is_shown() {
         assert_eq!(code("<b>|`*x"), "<code>&lt;b&gt;&#124;&#96;&#42;x</code>");
         assert_eq!(code("a &lt; b"), "<code>a &amp;lt; b</code>");
+        assert_eq!(
+            html("<b a=\"'&\u{ffff}\n"),
+            "&lt;b a=&quot;&#39;&amp;\\u{ffff}\\u{a}"
+        );
+        let mut text = String::new();
+        block(&mut text, &["`|<b>&".to_owned()]);
+        assert_eq!(text, "<pre>\n`|&lt;b&gt;&amp;\n</pre>\n\n");
     }
 
     proptest! {

@@ -1,7 +1,5 @@
-"use strict";
-// The list of checks and the view of one. Text is only ever set as text, never as markup. What is
-// shown is in the address (`#show=…&who=…&in=…&q=…&check=…&on=…&attempt=…`), so that a link leads
-// to it and the browser's own way back works.
+// The list of checks and the view of one. Text is only ever set as text, never as markup. The address
+// is `#show=…&who=…&in=…&q=…&check=…&on=…&attempt=…`.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const CLASSES = ["passed", "unexpected", "known", "warned", "unsupported", "not-applicable", "not-run"];
@@ -13,7 +11,6 @@
   const STATES = ["as stored", "new", "changed", "drifted under another version"];
   const FIELDS = 9;
   const PAGE = 200;
-  const at = (id) => document.getElementById(id);
   const text = (place) => (place < 0 ? "" : data.texts[place]);
 
   // Elements, without markup.
@@ -61,14 +58,6 @@
 
   // ---- the address ----
   const NARROW = ["show", "who", "lane", "keyword", "in", "rule", "q"];
-  const read = () => {
-    const raw = location.hash.slice(1);
-    return raw.includes("=") ? Object.fromEntries(new URLSearchParams(raw.replaceAll("+", "%2B"))) : {};
-  };
-  const address = (state) => {
-    const parts = Object.entries(state).filter(([, v]) => v !== "" && v !== undefined && v !== null);
-    return "#" + parts.map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&");
-  };
   let state = {};
 
   // ---- the filter ----
@@ -78,7 +67,6 @@
   at("who").append(el("option", { value: "" }, "anybody"), ...[...people].sort().map((w) => el("option", { value: w }, w)));
   at("lane").append(el("option", { value: "" }, "both"), ...LANES.map((l) => el("option", { value: l }, l)));
   at("keyword").append(el("option", { value: "" }, "any"), ...["MUST", "SHOULD", "MAY"].map((k) => el("option", { value: k }, k)));
-  at("filter").hidden = false;
 
   // What a search looks into, made when the first search is made.
   let haystacks = null;
@@ -97,7 +85,7 @@
   const narrow = () => {
     const show = SHOW.find(([key]) => key === state.show) ?? SHOW[0];
     const who = state.who ? people.indexOf(state.who) : -1;
-    const words = (state.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wordsOf(state.q ?? "");
     const place = (state.in ?? "").replace(/\/+$/, "");
     const rule = state.rule ? data.requirements.findIndex((r) => r[0] === state.rule) : -1;
     const lane = LANES.indexOf(state.lane), keyword = KEYWORDS.indexOf(state.keyword ?? "");
@@ -301,41 +289,29 @@
       if (scroll) { at("checks").scrollIntoView(); at("checks-h").focus({ preventScroll: true }); }
     }
   };
-  const follow = (first) => {
-    const raw = location.hash.slice(1);
-    // A plain anchor is the browser's own affair.
-    if (raw && !raw.includes("=") && !first) return;
-    state = read();
-    list(raw.includes("=") && !state.check && !typing());
+  const follow = () => {
+    state = asked();
+    list(asks() && !state.check && !typing());
     const to = state.check ? find() : -1;
     if (to >= 0) view(open = to);
     else shut();
   };
-  const typing = () => at("filter").contains(document.activeElement);
-  window.addEventListener("hashchange", () => follow(false));
 
   // ---- from the form to the address ----
-  let waiting = 0;
-  const submit = () => {
-    clearTimeout(waiting);
-    const to = { show: at("show").value, who: at("who").value, lane: at("lane").value, keyword: at("keyword").value, in: at("in").value.trim(), rule: at("rule").value.trim(), q: at("q").value.trim() };
-    history_replace(Object.fromEntries(Object.entries(to).filter(([, v]) => v)));
-    list(false);
-  };
-  // A search goes through everything, unless something is chosen.
-  const typed = () => {
-    if ((at("q").value || at("rule").value) && at("show").value === "odd") at("show").value = "all";
-    clearTimeout(waiting);
-    waiting = setTimeout(submit, 120);
-  };
-  at("filter").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
-  for (const id of ["q", "in", "rule"]) at(id).addEventListener("input", typed);
-  for (const id of ["show", "who", "lane", "keyword"]) at(id).addEventListener("change", submit);
-  at("reset").addEventListener("click", (event) => {
-    event.preventDefault();
-    for (const id of ["q", "in", "rule", "who", "lane", "keyword"]) at(id).value = "";
-    at("show").value = "odd";
-    submit();
+  bind({
+    typed: ["q", "in", "rule"],
+    chosen: ["show", "who", "lane", "keyword"],
+    submit: () => {
+      const to = NARROW.map((id) => [id, at(id).value.trim()]);
+      history_replace(Object.fromEntries(to.filter(([, v]) => v)));
+      list(false);
+    },
+    follow,
+    // A search goes through everything, unless something is chosen.
+    onType: () => {
+      if ((at("q").value || at("rule").value) && at("show").value === "odd") at("show").value = "all";
+    },
+    onClear: () => { at("show").value = "odd"; },
   });
 
   // ---- keys ----
@@ -348,7 +324,6 @@
       if (by && !into.matches?.("pre, .scroll")) { event.preventDefault(); const place = found.indexOf(open); if (place >= 0) go(found[place + by]); }
       return;
     }
-    if (event.key === "/" && !writes) { event.preventDefault(); at("q").focus(); at("checks").scrollIntoView(); return; }
     const down = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!down || (writes && into !== at("q"))) return;
     const here = into.closest?.("#list tr[data-row]");
@@ -428,7 +403,7 @@
   }
 
   rules();
-  follow(true);
+  follow();
   performance.mark("ready");
   document.documentElement.dataset.ready = "1";
 })();

@@ -2,6 +2,8 @@
 
 mod pages;
 
+pub use pages::Group;
+
 use crate::catalogue::{Catalogue, Class, Entry};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,28 @@ pub struct Emitted<'a> {
     pub implementations: &'a [&'a str],
     /// It ran on live nodes, one of which the harness played itself: what was seen was seen on the wire.
     pub wire: bool,
+}
+
+/// What a run made of a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A check of it passed or failed.
+    Covered,
+    /// Excluded with a reason, and not covered all the same.
+    Excluded,
+    /// Neither.
+    Uncovered,
+}
+
+impl State {
+    /// `covered`, `excluded` or `uncovered`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Covered => "covered",
+            Self::Excluded => "excluded",
+            Self::Uncovered => "uncovered",
+        }
+    }
 }
 
 /// A requirement and what covers it.
@@ -63,12 +87,12 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// `covered`, `excluded` or `uncovered`.
-    pub fn state(&self) -> &'static str {
+    /// What the run made of it.
+    pub fn state(&self) -> State {
         match (self.checks.is_empty(), &self.excluded) {
-            (false, _) => "covered",
-            (true, Some(_)) => "excluded",
-            (true, None) => "uncovered",
+            (false, _) => State::Covered,
+            (true, Some(_)) => State::Excluded,
+            (true, None) => State::Uncovered,
         }
     }
 
@@ -77,10 +101,14 @@ impl Requirement {
         self.class.map(|class| class == Class::Must)
     }
 
+    /// Those that failed only together with others.
+    pub fn together(&self) -> impl Iterator<Item = &str> {
+        self.involved.difference(&self.violated).map(String::as_str)
+    }
+
     /// Who does not satisfy it; of several that failed together, each with a question mark.
     pub fn not_by(&self) -> BTreeSet<String> {
-        let together = self.involved.difference(&self.violated);
-        let together = together.map(|who| format!("{who} (?)"));
+        let together = self.together().map(|who| format!("{who} (?)"));
         self.violated.iter().cloned().chain(together).collect()
     }
 }
@@ -416,16 +444,24 @@ impl Coverage {
             let Some(class) = one.class else { continue };
             let counts =
                 &mut all.entry(one.spec.clone()).or_default()[usize::from(class != Class::Must)];
-            if !one.checks.is_empty() {
-                counts.covered += 1;
-                counts.wire += usize::from(!one.wire.is_empty());
-            } else if one.excluded.is_some() {
-                counts.excluded += 1;
-            } else {
-                counts.uncovered += 1;
+            match one.state() {
+                State::Covered => {
+                    counts.covered += 1;
+                    counts.wire += usize::from(!one.wire.is_empty());
+                }
+                State::Excluded => counts.excluded += 1,
+                State::Uncovered => counts.uncovered += 1,
             }
         }
         all
+    }
+
+    /// The sum of [`Coverage::counts`] over all specifications.
+    pub fn total(&self) -> [Counts; 2] {
+        let counts = self.counts().into_values();
+        counts.fold([Counts::default(); 2], |[a, b], [c, d]| {
+            [a.plus(c), b.plus(d)]
+        })
     }
 
     /// The table for a terminal: a line a specification, MUST-class and SHOULD/MAY apart, and which
@@ -452,17 +488,11 @@ impl Coverage {
             let (cell, percent) = (must.wire_share(), percent(must.wire, must.asked()));
             let _ = writeln!(text, "   MUST on the wire {cell:>7} {percent:>5}");
         };
-        let mut total = [Counts::default(); 2];
         for (spec, both) in &counts {
             line(spec, both);
-            for (sum, c) in total.iter_mut().zip(both) {
-                *sum = sum.plus(*c);
-            }
         }
-        line("total", &total);
-        let open = |r: &&Requirement| {
-            r.class == Some(Class::Must) && r.checks.is_empty() && r.excluded.is_none()
-        };
+        line("total", &self.total());
+        let open = |r: &&Requirement| r.is_must() == Some(true) && r.state() == State::Uncovered;
         let open: Vec<_> = self.requirements.iter().filter(open).collect();
         if !open.is_empty() {
             text.push_str("\nuncovered MUST and MUST NOT:\n");

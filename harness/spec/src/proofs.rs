@@ -4,6 +4,7 @@
 //! and whether it comes with the settlement. Every claim names checks that fail if it is false. The
 //! table joins them with the outcomes of a run, so that no line of it is anybody's opinion.
 
+use crate::markup::cell as escape;
 use lnconform_yaml::Diagnostic;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -576,13 +577,6 @@ fn names(who: &Who) -> String {
     all.dedup();
     let s = if total == 1 { "" } else { "s" };
     format!("{total} choice{s} of {}", all.join(", "))
-}
-
-/// For a cell of a Markdown table.
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('|', "\\|")
-        .replace('<', "&lt;")
 }
 
 #[cfg(test)]

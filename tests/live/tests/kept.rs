@@ -6,7 +6,8 @@ mod nodes;
 
 use lnconform_tests::{Place, python, repository};
 use nodes::{
-    PATIENCE, RESULTS, Running, assert_tidy, of_type, place, processes, signal, temporary, within,
+    PATIENCE, RESULTS, Running, assert_tidy, of_type, place, processes, run, signal, temporary,
+    within,
 };
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -128,10 +129,7 @@ fn a_cluster_that_failed_stays_up_until_clean_ends_it() {
 #[test]
 fn nothing_stays_of_a_run_in_which_nothing_failed() {
     let (place, adapter) = prepared();
-    let mut run = Running::start(&place, &arguments(&adapter, "own/good"));
-    let status = run.end();
-    assert_eq!(status.code(), Some(0), "{}", run.said());
-    assert_tidy(&place, run.id());
+    run(&place, 0, &arguments(&adapter, "own/good"));
 }
 
 #[test]

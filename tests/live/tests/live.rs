@@ -5,19 +5,9 @@
 mod nodes;
 
 use lnconform_tests::{Place, Ran, binary};
-use nodes::{RESULTS, Running, assert_tidy, check, of_type, place, set};
+use nodes::{RESULTS, check, of_type, place, run, set};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// Runs to the end and asserts that nothing is left of it. Answers what it said.
-#[track_caller]
-fn run(place: &Place, code: i32, args: &[&str]) -> String {
-    let mut run = Running::start(place, args);
-    let status = run.end();
-    assert_eq!(status.code(), Some(code), "{}", run.said());
-    assert_tidy(place, run.id());
-    run.said()
-}
 
 #[test]
 fn keysend_and_offers_are_paid_between_real_nodes() {

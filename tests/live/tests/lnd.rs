@@ -3,31 +3,29 @@
 
 mod nodes;
 
-use lnconform_tests::{Place, binary};
+use lnconform_tests::Place;
 use nodes::{
-    RESULTS, Running, assert_tidy, has_result, labelled, of_type, place, processes, set, signal,
+    RESULTS, Running, has_result, install, labelled, of_type, place, processes, run, set, signal,
     within,
 };
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// As [`place`], with LND, which is installed first, once, as a user does it.
+/// A live run on two of them.
+const LIVE: [&str; 6] = [
+    "run",
+    "--lane",
+    "cluster",
+    "--adapter",
+    "lnd",
+    "keysend/direct",
+];
+
+/// As [`place`], with LND, which is installed first, once.
 fn with_lnd() -> Place {
     static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let output = Command::new(binary())
-            .args(["install", "lnd"])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "LND could not be installed; what follows says what to type:\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    });
+    DONE.get_or_init(|| install("lnd"));
     let mut place = place();
     if let Some(program) = std::env::var_os("LND_EXE").filter(|value| !value.is_empty()) {
         place.env("LND_EXE", program);
@@ -38,18 +36,7 @@ fn with_lnd() -> Place {
 #[test]
 fn keysend_is_paid_between_two_lnds() {
     let place = with_lnd();
-    let args = [
-        "run",
-        "--lane",
-        "cluster",
-        "--adapter",
-        "lnd",
-        "keysend/direct",
-    ];
-    let mut run = Running::start(&place, &args);
-    let status = run.end();
-    assert_eq!(status.code(), Some(0), "{}", run.said());
-    assert_tidy(&place, run.id());
+    run(&place, 0, &LIVE);
     let records = place.results(RESULTS);
     let checks = of_type(&records, "check");
     assert!(!checks.is_empty());
@@ -66,16 +53,7 @@ fn keysend_is_paid_between_two_lnds() {
 #[test]
 fn no_lnd_outlives_a_harness_that_is_killed() {
     let place = with_lnd();
-    let args = [
-        "run",
-        "--lane",
-        "cluster",
-        "--adapter",
-        "lnd",
-        "keysend/direct",
-        "--repeat",
-        "50",
-    ];
+    let args = [&LIVE[..], &["--repeat", "50"]].concat();
     let mut run = Running::start(&place, &args);
     run.until("a first result and a living lnd", |place| {
         let lives = labelled(place)

@@ -5,7 +5,7 @@
 mod nodes;
 
 use lnconform_tests::Place;
-use nodes::{RESULTS, Running, assert_tidy, of_type, place};
+use nodes::{RESULTS, of_type, place};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What each check came to on each filling of its roles, over all its attempts, and the order in which
@@ -24,10 +24,7 @@ fn run(place: &Place, more: &[&str]) -> Came {
         "wire/keysend/preimage-*",
         "wire/restart/payee-*",
     ];
-    let mut run = Running::start(place, &[&args[..], more].concat());
-    let status = run.end();
-    assert_eq!(status.code(), Some(0), "{more:?}:\n{}", run.said());
-    assert_tidy(place, run.id());
+    nodes::run(place, 0, &[&args[..], more].concat());
     let records = place.results(RESULTS);
     let (mut came, mut order) = (BTreeMap::<_, BTreeSet<_>>::new(), Vec::new());
     for check in of_type(&records, "check") {

@@ -2,10 +2,9 @@
 
 use crate::screen;
 use crate::screens;
-use lnconform_tests::{Place, Ran, not_run, repository};
+use lnconform_tests::{Place, Ran, repository, upstream};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// A file of upstream's shape: an offer's negatives, of which the second and the third do not test
 /// what they name, and one that is right.
@@ -172,15 +171,7 @@ const CHAINS: [(&str, &str); 12] = [
 
 #[test]
 fn upstreams_own_files_are_audited_in_seconds() {
-    let given = std::env::var_os("LNCONFORM_SPECS").filter(|v| !v.is_empty());
-    let Some(specs) = given.map(PathBuf::from) else {
-        not_run(
-            "upstream",
-            "LNCONFORM_SPECS names no checkout of the specifications",
-        );
-        return;
-    };
-    let specs = std::fs::canonicalize(&specs).unwrap_or(specs);
+    let Some(specs) = upstream() else { return };
     let specs = specs.to_string_lossy();
     let place = Place::new();
     let ran = place.run(&["spec", "audit", "--specs", &specs, "--format", "json"]);

@@ -1,6 +1,6 @@
 //! What users and machines do wrong: whose fault it is, and what to type.
 
-use crate::{READ, REFUSED, bigsize, place, screen, screens};
+use crate::{READ, REFUSED, bigsize, place, running, screen, screens};
 use lnconform_tests::{Place, Ran, not_run, repository};
 use std::path::Path;
 use std::process::Command;
@@ -63,7 +63,7 @@ fn mistakes_in_the_ledger_are_named_with_their_place() {
                 issue: {none: for this test}\n  expires: 2099-12-31\n";
     let run = |text: &str| {
         place.write("ledger.yaml", text);
-        let args = ["run", "mine/*", "--vectors", "v", "--adapter", "reference"];
+        let args = running("reference", &[]);
         place
             .run(&[&args[..], &["--expectations", "ledger.yaml"]].concat())
             .code(2)
@@ -102,7 +102,7 @@ fn mistakes_in_the_ledger_are_named_with_their_place() {
 #[test]
 fn a_results_file_that_was_cut_can_be_read() {
     let place = place();
-    let args = ["run", "mine/*", "--vectors", "v", "--adapter", "reference"];
+    let args = running("reference", &[]);
     let _ = place.run(&args).code(0);
     let whole = place.read(".lnconform/last.jsonl");
     // In the middle of the second check.
@@ -147,15 +147,7 @@ fn a_results_file_that_was_cut_can_be_read() {
 fn a_result_file_that_cannot_be_written() {
     let place = place();
     place.write("file", "");
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        "reference",
-        "--results",
-    ];
+    let args = running("reference", &["--results"]);
     let below = place
         .run(&[&args[..], &["file/last.jsonl"]].concat())
         .code(2);
@@ -168,15 +160,7 @@ fn a_result_file_that_cannot_be_written() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let place = place();
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        "reference",
-        "--results",
-    ];
+    let args = running("reference", &["--results"]);
     let ran = place.run(&[&args[..], &["/dev/full"]].concat()).code(5);
     assert!(ran.stdout.contains("2 checks in "), "{}", ran.screen());
     let saved: Vec<_> = std::fs::read_dir(place.tmp()).unwrap().flatten().collect();
@@ -247,16 +231,7 @@ fn a_disk_that_fills_up_during_the_run() {
     );
     std::fs::create_dir(place.path("small")).unwrap();
     let mount = "mount -t tmpfs -o size=64k none small || exit 99; \"$0\" \"$@\"; code=$?; cat small/r.jsonl > kept.jsonl; exit $code";
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        "reference",
-        "--results",
-        "small/r.jsonl",
-    ];
+    let args = running("reference", &["--results", "small/r.jsonl"]);
     let Some(ran) = run_apart(&place, "m", mount, &args).filter(|r| r.code != Some(99)) else {
         return not_run(
             "a disk that fills up",
@@ -298,7 +273,7 @@ fn a_disk_that_fills_up_during_the_run() {
 fn no_room_for_temporary_files() {
     let mut place = place();
     std::fs::create_dir(place.path("small")).unwrap();
-    let args = ["run", "mine/*", "--vectors", "v", "--adapter", "reference"];
+    let args = running("reference", &[]);
     let mount = "mount -t tmpfs -o size=4k,nr_inodes=1 none small || exit 99; exec \"$0\" \"$@\"";
     let tmp = place.tmp();
     place.env("TMPDIR", place.path("small"));

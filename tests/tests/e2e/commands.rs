@@ -1,6 +1,6 @@
 //! The commands beside `run`.
 
-use crate::{READ, bigsize, place, screen, screens};
+use crate::{READ, bigsize, place, running, screen, screens};
 use lnconform_tests::{Place, repository};
 use serde_json::Value;
 
@@ -21,9 +21,7 @@ fn explain_tells_what_an_id_is() {
         .run(&["explain", "mine/refused", "--vectors", "v"])
         .code(0);
     let lenient = bigsize("lenient", "lenient");
-    let _ = place
-        .run(&["run", "mine/*", "--vectors", "v", "--adapter", &lenient])
-        .code(1);
+    let _ = place.run(&running(&lenient, &[])).code(1);
     let requirement = place
         .run(&["explain", "blip-0003/sender/payment-hash"])
         .code(0);
@@ -81,7 +79,7 @@ fn a_baseline_makes_what_fails_known() {
     let lenient = bigsize("lenient", "lenient");
     let wrong = bigsize("lenient", "off-by-one");
     let run = |who: &str, code: i32| {
-        let args = ["run", "mine/*", "--vectors", "v", "--adapter", who];
+        let args = running(who, &[]);
         let known: &[&str] = if place.path(ledger).exists() {
             &["--expectations", ledger]
         } else {
@@ -97,16 +95,7 @@ fn a_baseline_makes_what_fails_known() {
     let again = baseline("init", 2);
     let same = baseline("update", 0);
     let _ = place
-        .run(&[
-            "run",
-            "mine/*",
-            "--vectors",
-            "v",
-            "--adapter",
-            &wrong,
-            "--expectations",
-            ledger,
-        ])
+        .run(&running(&wrong, &["--expectations", ledger]))
         .code(1);
     let update = baseline("update", 0);
     let with_day = place.read(ledger);
@@ -144,9 +133,7 @@ fn a_baseline_makes_what_fails_known() {
 fn report_shows_a_run_again() {
     let mut place = place();
     let wrong = bigsize("wrong", "off-by-one");
-    let ran = place
-        .run(&["run", "mine/*", "--vectors", "v", "--adapter", &wrong])
-        .code(1);
+    let ran = place.run(&running(&wrong, &[])).code(1);
     let file = ".lnconform/last.jsonl";
     let shown = place.run(&["report", file]).code(0);
     assert_eq!(shown.stdout, ran.stdout);
@@ -187,16 +174,7 @@ fn diff_tells_what_is_new() {
     let place = place();
     let run = |mode: &str, file: &str, code: i32| {
         let who = bigsize("mine", mode);
-        let args = [
-            "run",
-            "mine/*",
-            "--vectors",
-            "v",
-            "--adapter",
-            &who,
-            "--results",
-            file,
-        ];
+        let args = running(&who, &["--results", file]);
         let _ = place.run(&args).code(code);
     };
     run("right", "right.jsonl", 0);
@@ -221,7 +199,7 @@ fn diff_tells_what_is_new() {
 #[test]
 fn coverage_counts_what_a_run_emitted() {
     let place = place();
-    let args = ["run", "mine/*", "--vectors", "v", "--adapter", "reference"];
+    let args = running("reference", &[]);
     let _ = place.run(&args).code(0);
     let coverage =
         |args: &[&str]| place.run(&[&["spec", "coverage", ".lnconform/last.jsonl"], args].concat());

@@ -1,6 +1,6 @@
 //! `spec coverage`: who satisfies which statement, on every kind of page; and the mutants by section.
 
-use crate::{bigsize, place};
+use crate::{bigsize, place, running};
 use lnconform_tests::repository;
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,16 +10,7 @@ use std::path::{Path, PathBuf};
 fn every_page_says_who_satisfies_a_statement() {
     let place = place();
     let wrong = bigsize("wrong", "lenient");
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        "reference",
-        "--adapter",
-        &wrong,
-    ];
+    let args = running("reference", &["--adapter", &wrong]);
     let _ = place.run(&args).code(1);
     // A result file may be somebody else's, and so is what stands in it.
     let results = place
@@ -101,9 +92,7 @@ fn every_page_says_who_satisfies_a_statement() {
 #[test]
 fn mutants_are_counted_by_section() {
     let place = place();
-    let _ = place
-        .run(&["run", "mine/*", "--vectors", "v", "--adapter", "reference"])
-        .code(0);
+    let _ = place.run(&running("reference", &[])).code(0);
     // A part of the vectors leaves survivors.
     let by_section = place.run(&["mutants", "bolt01/**", "--by-section"]).code(1);
     let each = place

@@ -1,7 +1,7 @@
 //! `spec drift`: each edit of a text is named, and nothing else.
 
 use crate::{screen, screens};
-use lnconform_tests::{Place, Ran, not_run, repository};
+use lnconform_tests::{Place, Ran, not_run, repository, upstream};
 use serde_json::Value;
 use std::process::Command;
 
@@ -245,10 +245,8 @@ fn lone_bullets(text: &str) -> Vec<usize> {
 /// Where the texts of the specifications are at hand: five edits of BOLT 12, made by their place.
 #[test]
 fn five_edits_of_bolt_12_are_named_and_nothing_else() {
-    let dir = std::env::var_os("LNCONFORM_SPECS").filter(|dir| !dir.is_empty());
-    let Some(text) = dir.and_then(|dir| {
-        std::fs::read_to_string(repository("").join(dir).join("bolts/12-offer-encoding.md")).ok()
-    }) else {
+    let Some(specs) = upstream() else { return };
+    let Ok(text) = std::fs::read_to_string(specs.join("bolts/12-offer-encoding.md")) else {
         not_run("upstream", "LNCONFORM_SPECS names no folder with BOLT 12");
         return;
     };

@@ -1,6 +1,6 @@
 //! What comes from an adapter does nothing on a screen, in a workflow or on a page.
 
-use crate::{bigsize, place, screen};
+use crate::{bigsize, place, running, screen};
 
 /// What must not be seen: an escape, another control character, an invisible one that turns text
 /// around.
@@ -15,16 +15,7 @@ fn a_hostile_adapter_shows_and_does_nothing() {
     place.write("v/mine/short.yaml", &crate::READ.replace("fd00fd", "fd00"));
     place.env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
     let hostile = bigsize("hostile", "hostile");
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        &hostile,
-        "--seed",
-        "7",
-    ];
+    let args = running(&hostile, &["--seed", "7"]);
     let pretty = place.run(&args).code(1);
     let github = place
         .run(&[&args[..], &["--format", "github"]].concat())
@@ -110,9 +101,7 @@ fn a_hostile_name_is_refused() {
     let place = place();
     for name in ["<script>", "\x1b[31mred", "a b", "a\nb", "../x", ""] {
         let adapter = bigsize(name, "right");
-        let ran = place
-            .run(&["run", "mine/*", "--vectors", "v", "--adapter", &adapter])
-            .code(2);
+        let ran = place.run(&running(&adapter, &[])).code(2);
         assert_eq!(dangerous(&ran.stderr), None, "{:?}", ran.stderr);
     }
 }

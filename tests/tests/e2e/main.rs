@@ -73,6 +73,12 @@ fn place() -> Place {
     place
 }
 
+/// The command line of a run of these two on an adapter, with `more` behind it.
+fn running<'a>(who: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["run", "mine/*", "--vectors", "v", "--adapter", who];
+    [&args[..], more].concat()
+}
+
 /// The adapter for BigSize numbers of `tests/adapters`, as `NAME=COMMAND`.
 fn bigsize(name: &str, mode: &str) -> String {
     format!("{name}={}", script("tests/adapters/bigsize.py", mode))

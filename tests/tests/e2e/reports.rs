@@ -1,6 +1,6 @@
 //! Result files in every format.
 
-use crate::{bigsize, place, screen, screens};
+use crate::{bigsize, place, running, screen, screens};
 use lnconform_tests::Place;
 use serde_json::Value;
 
@@ -9,16 +9,7 @@ fn measured() -> Place {
     let place = place();
     for (mode, file, code) in [("right", "right.jsonl", 0), ("lenient", "lenient.jsonl", 1)] {
         let who = bigsize("mine", mode);
-        let args = [
-            "run",
-            "mine/*",
-            "--vectors",
-            "v",
-            "--adapter",
-            &who,
-            "--results",
-            file,
-        ];
+        let args = running(&who, &["--results", file]);
         let _ = place.run(&args).code(code);
     }
     place

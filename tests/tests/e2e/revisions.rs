@@ -1,6 +1,6 @@
 //! Several revisions of a draft at once, and what `explain` says of an implementation.
 
-use crate::{screen, screens};
+use crate::{running, screen, screens};
 use lnconform_tests::{Place, Ran};
 
 const VECTOR: &str = "description: One.\nspec: party\ncovers: [party/one]\noperation: bigsize.decode\n\
@@ -80,9 +80,7 @@ fn a_pull_request_means_every_specification_that_is_written_from_it() {
 #[test]
 fn an_implementation_is_explained() {
     let place = crate::place();
-    let _ = place
-        .run(&["run", "mine/*", "--vectors", "v", "--adapter", "reference"])
-        .code(0);
+    let _ = place.run(&running("reference", &[])).code(0);
     let reference = place.run(&["explain", "reference"]).code(0);
     let typo = place.run(&["explain", "referense"]).code(2);
     let ledger = place.run(&["explain", "ldk-0.2"]).code(0);

@@ -1,7 +1,7 @@
 //! `spec scaffold`: a text gives a catalogue, which loads once it is filled in.
 
 use crate::{screen, screens};
-use lnconform_tests::{Place, not_run, repository};
+use lnconform_tests::{Place, repository, upstream};
 use std::collections::BTreeSet;
 
 const TEXT: &str = "\
@@ -141,12 +141,11 @@ fn a_whole_draft_gives_an_entry_for_each_entry_of_its_catalogue() {
         repository("specs/drafts/keysend-proof.md"),
         repository("specs/catalogue/keysend-proof.yaml"),
     )];
-    match std::env::var_os("LNCONFORM_SPECS").filter(|dir| !dir.is_empty()) {
-        Some(dir) => texts.push((
-            repository("").join(dir).join("bolts/12-offer-encoding.md"),
+    if let Some(specs) = upstream() {
+        texts.push((
+            specs.join("bolts/12-offer-encoding.md"),
             repository("specs/catalogue/bolt12.yaml"),
-        )),
-        None => not_run("upstream", "LNCONFORM_SPECS is not set"),
+        ));
     }
     for (text, catalogue) in texts {
         let text = text.to_str().unwrap();

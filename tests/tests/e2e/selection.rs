@@ -1,6 +1,6 @@
 //! Which checks a run makes: `list`, filters, shards, order, repeats, the configuration file.
 
-use crate::{bigsize, place, screen, screens};
+use crate::{bigsize, place, running, screen, screens};
 use lnconform_tests::Place;
 use std::collections::BTreeSet;
 
@@ -185,16 +185,7 @@ fn a_seed_replays_the_same_order() {
 #[test]
 fn repeats_are_counted_and_flaky_ones_named() {
     let place = place();
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        "reference",
-        "--repeat",
-        "3",
-    ];
+    let args = running("reference", &["--repeat", "3"]);
     let ran = place.run(&args).code(0);
     assert!(ran.stdout.contains("6 checks in "), "{}", ran.screen());
     let attempts: BTreeSet<_> = place
@@ -243,17 +234,7 @@ fn fail_fast_stops_at_the_first_unexpected_result() {
         ),
     );
     place.write("v/mine/many.yaml", &text);
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        "reference",
-        "--fail-fast",
-        "--repeat",
-        "100",
-    ];
+    let args = running("reference", &["--fail-fast", "--repeat", "100"]);
     let ran = place.run(&args).code(1);
     let made = place.last("check").len();
     println!("{made} of {ALL}");
@@ -281,16 +262,7 @@ fn shards_make_up_the_whole() {
 fn failed_runs_what_failed() {
     let place = place();
     let lenient = bigsize("lenient", "lenient");
-    let args = [
-        "run",
-        "mine/*",
-        "--vectors",
-        "v",
-        "--adapter",
-        &lenient,
-        "--adapter",
-        "reference",
-    ];
+    let args = running(&lenient, &["--adapter", "reference"]);
     let _ = place
         .run(&[&args[..], &["--results", "first.jsonl"]].concat())
         .code(1);
@@ -317,9 +289,7 @@ fn failed_runs_what_failed() {
     assert_eq!(checks(&place).len(), 1, "{}", ran.screen());
     assert!(place.path(".lnconform/last.jsonl.old").exists());
     // Nothing failed: nothing to run, and that is said.
-    let _ = place
-        .run(&["run", "mine/*", "--vectors", "v", "--adapter", "reference"])
-        .code(0);
+    let _ = place.run(&running("reference", &[])).code(0);
     let nothing = place.run(&[&args[..], &again].concat());
     screen!("run_failed_none", nothing.code(4).screen());
 }

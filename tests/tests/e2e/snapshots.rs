@@ -1,6 +1,6 @@
 //! Observations as snapshots: `bless`, changes, drift, orphans.
 
-use crate::{READ, bigsize, screen, screens};
+use crate::{READ, bigsize, running, screen, screens};
 use lnconform_tests::Place;
 
 /// A repository of its own with one vector: a `vectors/` in the working directory takes the
@@ -105,7 +105,7 @@ fn others_have_snapshots_where_they_name_a_store() {
     let place = Place::new();
     place.write("v/mine/read.yaml", READ);
     let mine = bigsize("mine", "right");
-    let run = ["run", "mine/*", "--vectors", "v", "--adapter", &mine];
+    let run = running(&mine, &[]);
     let _ = place.run(&run).code(0);
     assert_eq!(place.last("observation")[0]["snapshot"], "new");
     let named = [&run[..], &["--snapshots", "store"]].concat();

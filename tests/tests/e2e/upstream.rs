@@ -1,8 +1,7 @@
 //! Upstream's own vector files, where `LNCONFORM_SPECS` names a checkout.
 
-use lnconform_tests::{Place, not_run};
+use lnconform_tests::{Place, upstream};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// The files whose cases are all answered by the reference.
 const FILES: [&str; 14] = [
@@ -24,15 +23,7 @@ const FILES: [&str; 14] = [
 
 #[test]
 fn every_case_passes_on_the_reference() {
-    let given = std::env::var_os("LNCONFORM_SPECS").filter(|v| !v.is_empty());
-    let Some(specs) = given.map(PathBuf::from) else {
-        not_run(
-            "upstream",
-            "LNCONFORM_SPECS names no checkout of the specifications",
-        );
-        return;
-    };
-    let specs = std::fs::canonicalize(&specs).unwrap_or(specs);
+    let Some(specs) = upstream() else { return };
     let specs = specs.to_string_lossy();
     let place = Place::new();
     let args = [

@@ -66,6 +66,23 @@ pub fn explain(args: &ExplainArgs) -> Done {
             near.unwrap_or_else(|| "; `lnconform list` shows the checks".into())
         )));
     };
+    vector_of(&world, args, first, &known, specs);
+    outcomes(&args.results, |c| {
+        c.id == args.id || c.id.split(['#', '?']).next() == Some(&args.id)
+    });
+    Ok(0)
+}
+
+/// Shows a vector: its checks, what they rest on, its text, and how to run it. `known` are the cases that
+/// are asked for, with `first` among them.
+fn vector_of(
+    world: &World,
+    args: &ExplainArgs,
+    first: &Case,
+    known: &[&Case],
+    specs: Option<&Path>,
+) {
+    let whole = !args.id.contains('#');
     print(&first.id);
     print(format!("  {}", first.description));
     print(format!("  {}:{}", first.file.display(), first.line));
@@ -77,7 +94,7 @@ pub fn explain(args: &ExplainArgs) -> Done {
     }
     let mut shown: Vec<&str> = Vec::new();
     for (id, requirements) in known.iter().flat_map(|c| check_requirements(c)) {
-        if id == args.id || vector == args.id || !args.id.contains('#') {
+        if id == args.id || whole {
             print(format!("check {id}"));
         }
         for wanted in requirements {
@@ -85,7 +102,7 @@ pub fn explain(args: &ExplainArgs) -> Done {
                 && !shown.contains(&entry.id.as_str())
             {
                 shown.push(&entry.id);
-                requirement(&world, entry, specs);
+                requirement(world, entry, specs);
             }
         }
     }
@@ -107,10 +124,6 @@ pub fn explain(args: &ExplainArgs) -> Done {
         .then(|| " --slow".to_owned());
     let options: String = specs.into_iter().chain(vectors).chain(slow).collect();
     print(format!("run it: lnconform run '{}'{options}", args.id));
-    outcomes(&args.results, |c| {
-        c.id == args.id || c.id.split(['#', '?']).next() == Some(&args.id)
-    });
-    Ok(0)
 }
 
 fn explain_misbehaviour(world: &World, m: &Misbehaviour, specs: Option<&Path>) -> Done {

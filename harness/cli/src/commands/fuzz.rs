@@ -7,7 +7,7 @@ use crate::guard::{Guard, draw, draw_id};
 use crate::world::{World, merge, oracle, participants, selection};
 use lnconform_adapters::Limits;
 use lnconform_engine::fuzz::{self, Event, Find, FuzzError, Report, Setup, Start, Subject};
-use lnconform_engine::plan::{Participant, plan};
+use lnconform_engine::plan::{Participant, Selection, plan};
 use lnconform_engine::run::{exit, introduce};
 use lnconform_vectors::case::{Body, Case};
 use std::collections::BTreeSet;
@@ -31,19 +31,7 @@ pub fn fuzz(args: &FuzzArgs) -> Done {
     // The plan for nobody says which filters match nothing.
     plan(&world.set.cases, &[], &selection).map_err(Failure::usage)?;
     let operations: BTreeSet<&str> = fuzz::operations().collect();
-    let corpus: Vec<Start> = world
-        .set
-        .cases
-        .iter()
-        .filter_map(|case| start(case, &operations, selection.filters.matches(&case.id)))
-        .collect();
-    if !corpus.iter().any(|start| start.selected) {
-        let operations: Vec<&str> = fuzz::operations().collect();
-        return Err(Failure::usage(format!(
-            "none of these vectors has an operation that is searched: {}",
-            operations.join(", ")
-        )));
-    }
+    let corpus = corpus(&world, &selection, &operations)?;
 
     let id = draw_id();
     let guard = Guard::start(&id)?;
@@ -111,6 +99,26 @@ pub fn fuzz(args: &FuzzArgs) -> Done {
         TextOrJson::Text => print(summary(&report, args)),
     }
     Ok(code)
+}
+
+/// The inputs to begin with, at least one of which is selected.
+fn corpus(
+    world: &World,
+    selection: &Selection,
+    operations: &BTreeSet<&str>,
+) -> Result<Vec<Start>, Failure> {
+    let cases = world.set.cases.iter();
+    let corpus: Vec<Start> = cases
+        .filter_map(|case| start(case, operations, selection.filters.matches(&case.id)))
+        .collect();
+    if !corpus.iter().any(|start| start.selected) {
+        let operations: Vec<&str> = fuzz::operations().collect();
+        return Err(Failure::usage(format!(
+            "none of these vectors has an operation that is searched: {}",
+            operations.join(", ")
+        )));
+    }
+    Ok(corpus)
 }
 
 /// The input of a case, where its operation is searched.

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod baseline;
 pub mod bless;
 pub mod clean;
+pub mod coverage;
 pub mod drift;
 pub mod explain;
 pub mod export;

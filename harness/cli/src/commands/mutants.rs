@@ -1,7 +1,7 @@
 //! `mutants`: which seeded defects of the reference the vectors catch.
 
 use crate::args::{MutantsArgs, TextOrJson};
-use crate::commands::spec::section_scores;
+use crate::commands::coverage::section_scores;
 use crate::config::Config;
 use crate::failure::{Done, Failure, print};
 use crate::guard::{Guard, draw_id};

@@ -1,7 +1,7 @@
 //! `spec proofs`: what proof of payment each form of payment leaves, joined with a run.
 
 use crate::args::ProofsFormat;
-use crate::failure::{Done, Failure, note, print, print_json};
+use crate::failure::{Done, Failure, note_of_end, print, print_json};
 use crate::world::World;
 use lnconform_engine::record::{Check, Record};
 use lnconform_engine::results;
@@ -74,12 +74,7 @@ fn of_results(file: &Path, proofs: &Proofs) -> Result<Recorded, Failure> {
         }
         _ => {}
     })?;
-    if end.cut || end.unfinished {
-        let file = file.display();
-        note(format!(
-            "{file}: the run was ended before its end, so there may be more"
-        ));
-    }
+    note_of_end(file, &end);
     Ok(recorded)
 }
 

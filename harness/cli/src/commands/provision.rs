@@ -123,14 +123,8 @@ fn incompatible(programs: &[provision::Doctor]) -> Vec<String> {
         .collect()
 }
 
-/// Shows what is here and what is missing.
-pub fn doctor(args: &DoctorArgs) -> Done {
-    let programs = provision::doctor();
-    // One that is installed is among the programs.
-    let builtins: Vec<_> = lnconform_adapters::registry::BUILTINS
-        .iter()
-        .filter(|b| b.needs.is_empty())
-        .collect();
+/// What stands in the way of a run, in a line each.
+fn problems(programs: &[provision::Doctor]) -> Vec<String> {
     let mut problems: Vec<String> = programs.iter().flat_map(|d| d.problems.clone()).collect();
     // Nothing stands in the way of installing it, but it is missing all the same.
     let absent = programs
@@ -138,7 +132,7 @@ pub fn doctor(args: &DoctorArgs) -> Done {
         // What is taken only where it is asked for, or what the user may bring, is not missing.
         .filter(|d| !d.found && d.problems.is_empty() && !d.optional && d.untested.is_none());
     problems.extend(absent.map(|d| format!("{} is not installed: type `{}`", d.name, d.install)));
-    problems.extend(incompatible(&programs));
+    problems.extend(incompatible(programs));
     if let Ok(ledger) =
         lnconform_engine::ledger::Ledger::find::<&str>(&[], std::path::Path::new(""))
     {
@@ -156,6 +150,42 @@ pub fn doctor(args: &DoctorArgs) -> Done {
             leftovers.len()
         ));
     }
+    problems
+}
+
+/// A line on a program.
+fn show(program: &provision::Doctor) {
+    match (&program.version, &program.path) {
+        (Some(version), Some(path)) => {
+            // The version stands beside it.
+            let name = program.name.split('@').next().unwrap_or_default();
+            let mark = program.untested.map(|m| format!(" ({m})"));
+            let mark = mark.unwrap_or_default();
+            print(format!("{name:<12} {version} at {}{mark}", path.display()));
+        }
+        _ if program.untested.is_some() => {
+            let mark = program.untested.unwrap_or_default();
+            print(format!(
+                "{:<12} yours to bring: {} ({mark})",
+                program.name, program.install
+            ));
+        }
+        _ => print(format!(
+            "{:<12} not installed: {}",
+            program.name, program.install
+        )),
+    }
+}
+
+/// Shows what is here and what is missing.
+pub fn doctor(args: &DoctorArgs) -> Done {
+    let programs = provision::doctor();
+    // One that is installed is among the programs.
+    let builtins: Vec<_> = lnconform_adapters::registry::BUILTINS
+        .iter()
+        .filter(|b| b.needs.is_empty())
+        .collect();
+    let problems = problems(&programs);
     if args.format == TextOrJson::Json {
         // Each says its own version.
         let people = participants(&Select::default(), &draw_id(), 0, &Limits::default(), true)?;
@@ -179,28 +209,7 @@ pub fn doctor(args: &DoctorArgs) -> Done {
     for builtin in &builtins {
         print(format!("{:<12} built in: {}", builtin.name, builtin.about));
     }
-    for program in &programs {
-        match (&program.version, &program.path) {
-            (Some(version), Some(path)) => {
-                // The version stands beside it.
-                let name = program.name.split('@').next().unwrap_or_default();
-                let mark = program.untested.map(|m| format!(" ({m})"));
-                let mark = mark.unwrap_or_default();
-                print(format!("{name:<12} {version} at {}{mark}", path.display()));
-            }
-            _ if program.untested.is_some() => {
-                let mark = program.untested.unwrap_or_default();
-                print(format!(
-                    "{:<12} yours to bring: {} ({mark})",
-                    program.name, program.install
-                ));
-            }
-            _ => print(format!(
-                "{:<12} not installed: {}",
-                program.name, program.install
-            )),
-        }
-    }
+    programs.iter().for_each(show);
     if problems.is_empty() {
         print("nothing is missing");
     }

@@ -14,8 +14,8 @@ use lnconform_adapters::registry::{self, resolve};
 use lnconform_engine::dialects::Tally;
 use lnconform_engine::kept::Kept;
 use lnconform_engine::ledger::{self, Ledger};
-use lnconform_engine::plan::{Plan, Who, plan};
-use lnconform_engine::record::{Record, Run, Shard, Summary};
+use lnconform_engine::plan::{Participant, Plan, Who, plan};
+use lnconform_engine::record::{Record, Run, RunImplementation, Shard, Summary};
 use lnconform_engine::results::{FORMAT, ResultWriter, Sink};
 use lnconform_engine::run::{self as engine, Bitcoind, Missing, Setup, exit};
 use lnconform_engine::snapshot::SnapshotStore;
@@ -60,22 +60,7 @@ pub fn run(args: &RunArgs) -> Done {
     let guard = Guard::start(&id)?;
     let run_dir = &guard.run_dir;
 
-    let mut uninstalled = Vec::new();
-    if args.install && !args.dry_run {
-        // What takes seconds has to be there before anybody is asked who they are; bitcoind, which
-        // takes minutes, builds beside the codec lane.
-        uninstalled = installing::before(&needs(&select));
-    }
-    let mut people = participants(&select, &id, seed, &limits, !args.dry_run)?;
-    for person in people.iter_mut().filter(|p| p.unavailable.is_some()) {
-        // `--install` requires what it installs.
-        let needs = resolve(&person.name).map_or_else(|_| Vec::new(), |r| r.needs());
-        if let Some((_, why)) = uninstalled.iter().find(|(spec, _)| needs.contains(spec)) {
-            person.unavailable = Some(why.clone());
-            person.named = true;
-        }
-    }
-    let people = people;
+    let people = people(args, &select, &id, seed, &limits)?;
     let plan = plan(&world.set.cases, &people, &selection).map_err(Failure::usage)?;
     if args.dry_run {
         list::show(&world.set.cases, &people, &plan, TextOrJson::Text);
@@ -99,21 +84,13 @@ pub fn run(args: &RunArgs) -> Done {
         .map(|u| engine::check_requirements(&world.set.cases[u.case]).len());
     let progress = Progress::new(checks.sum::<usize>() as u64);
     let bitcoind = bitcoind(&plan, args.install, cluster_named, progress.clone());
-    let mut implementations = engine::header_implementations(&people, &plan);
-    for one in &mut implementations {
-        let name = one.name.split('@').next().unwrap_or_default();
-        let mark = registry::builtin(name).and_then(|b| b.untested());
-        // A command of the user's own under that name is none of ours.
-        let ours = people.iter().any(|p| p.name == one.name && p.builtin);
-        one.untested = mark.filter(|_| ours).map(str::to_owned);
-    }
     let header = Run {
         format: FORMAT,
         run: id.clone(),
         harness: env!("CARGO_PKG_VERSION").into(),
         vectors: world.set.hash.clone(),
         specs: world.specs(),
-        implementations,
+        implementations: implementations(&people, &plan),
         seed: seed.to_string(),
         machine: machine(),
         started: jiff::Timestamp::now().to_string(),
@@ -175,37 +152,53 @@ pub fn run(args: &RunArgs) -> Done {
         screen: Screen::new(args.format, Some(&args.results), progress, &world.catalogue),
     };
     let summary = engine::run(&setup, bitcoind, header, &mut out, &guard.stop);
-    let Out {
-        file, mut screen, ..
-    } = out;
-    let written = file.finish();
-    // By the precedence of the codes: what is missing goes before what is stale.
-    let code = match (&written, summary.exit_code) {
-        (Err(e), exit::OK | exit::STALE | exit::NOTHING) => e.exit_code(),
-        (_, code) => code,
-    };
-    if code != summary.exit_code {
-        screen.record(&Record::Summary(Summary {
-            exit_code: code,
-            ..summary
-        }));
-    }
-    // A terminal that has gone away changes no verdict.
-    let _ = screen.finish();
+    let ended = out.finish(summary);
     if let Some(watch) = watch {
         keep::leave(&kept, &guard);
-        if !kept.is_empty() && written.is_ok() {
-            watch.hold(&kept, &guard, code)?;
+        if let (false, Ok(code)) = (kept.is_empty(), &ended) {
+            watch.hold(&kept, &guard, *code)?;
         }
     }
-    match written {
-        Ok(_) => Ok(code),
-        // Every result was shown; only the file is incomplete.
-        Err(e) => Err(Failure {
-            code,
-            lines: vec![e.to_string()],
-        }),
+    ended
+}
+
+/// Who takes part, asked who they are; with `--install`, after what they need was installed.
+fn people(
+    args: &RunArgs,
+    select: &Select,
+    run: &str,
+    seed: u64,
+    limits: &Limits,
+) -> Result<Vec<Participant>, Failure> {
+    let mut uninstalled = Vec::new();
+    if args.install && !args.dry_run {
+        // What takes seconds has to be there before anybody is asked who they are; bitcoind, which
+        // takes minutes, builds beside the codec lane.
+        uninstalled = installing::before(&needs(select));
     }
+    let mut people = participants(select, run, seed, limits, !args.dry_run)?;
+    for person in people.iter_mut().filter(|p| p.unavailable.is_some()) {
+        // `--install` requires what it installs.
+        let needs = resolve(&person.name).map_or_else(|_| Vec::new(), |r| r.needs());
+        if let Some((_, why)) = uninstalled.iter().find(|(spec, _)| needs.contains(spec)) {
+            person.unavailable = Some(why.clone());
+            person.named = true;
+        }
+    }
+    Ok(people)
+}
+
+/// The implementations as the header has them, with a mark on those that we never ran.
+fn implementations(people: &[Participant], plan: &Plan) -> Vec<RunImplementation> {
+    let mut implementations = engine::header_implementations(people, plan);
+    for one in &mut implementations {
+        let name = one.name.split('@').next().unwrap_or_default();
+        let mark = registry::builtin(name).and_then(|b| b.untested());
+        // A command of the user's own under that name is none of ours.
+        let ours = people.iter().any(|p| p.name == one.name && p.builtin);
+        one.untested = mark.filter(|_| ours).map(str::to_owned);
+    }
+    implementations
 }
 
 /// The result file and the screen.
@@ -213,6 +206,37 @@ struct Out<'a> {
     file: ResultWriter,
     dialects: Tally,
     screen: Screen<'a>,
+}
+
+impl Out<'_> {
+    /// Ends the file and the screen. Answers the exit code.
+    fn finish(self, summary: Summary) -> Done {
+        let Self {
+            file, mut screen, ..
+        } = self;
+        let written = file.finish();
+        // By the precedence of the codes: what is missing goes before what is stale.
+        let code = match (&written, summary.exit_code) {
+            (Err(e), exit::OK | exit::STALE | exit::NOTHING) => e.exit_code(),
+            (_, code) => code,
+        };
+        if code != summary.exit_code {
+            screen.record(&Record::Summary(Summary {
+                exit_code: code,
+                ..summary
+            }));
+        }
+        // A terminal that has gone away changes no verdict.
+        let _ = screen.finish();
+        match written {
+            Ok(_) => Ok(code),
+            // Every result was shown; only the file is incomplete.
+            Err(e) => Err(Failure {
+                code,
+                lines: vec![e.to_string()],
+            }),
+        }
+    }
 }
 
 impl Sink for Out<'_> {

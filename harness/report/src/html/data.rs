@@ -1,17 +1,18 @@
 //! What the page's script reads: every check of the run as compact JSON.
 
 use super::sequence::{self, Sequences};
-use super::{Sentences, embedded};
+use super::{Sentence, Sentences, embedded};
 use crate::difference::{self, Lines};
 use crate::digest::{Digest, column};
 use crate::text::{clean, clean_json, clean_lines, cut};
 use lnconform_engine::record::{
-    Blame, Check, Dialect, Disagreement, Keyword, Lane, Observation, Outcome, Phase, Record, Run,
+    Check, Dialect, Disagreement, Keyword, Lane, Observation, Outcome, Phase, Record, Run,
     SnapshotState,
 };
 use lnconform_engine::results::{ReadEnd, ResultsError, Sink, visit};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::path::Path;
 
 /// The longest text of a check, in bytes: an answer, a log.
@@ -171,52 +172,54 @@ fn difference(lines: &Lines) -> Value {
         .collect()
 }
 
-/// The JSON, ready to stand in the page, and the diagrams that it names by their places.
-///
-/// `texts` [text]; `who` [[name, 0 implementation or 1 roles, versions]]; `requirements`
-/// [[id, keyword, section, paraphrase, sentence]]; `cases` [[place of id, [requirements], keyword,
-/// lane, place of source or -1, 1 simulation]]; `rows` nine numbers a check: case, who, outcome + 8 ×
-/// column + 64 × flaky, attempt, microseconds, place of message or -1, detail or -1, place of
-/// observation or -1, its state; `details` objects; `history` [{run, started, versions}], the oldest
-/// first; `past` for each check a place of a text with a letter for each of them.
-pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> (String, Vec<String>) {
-    let mut texts = Texts::default();
-    let mut requirements: Vec<Value> = Vec::new();
-    let mut requirement_places: HashMap<&str, usize> = HashMap::new();
-    let mut people: Vec<Value> = Vec::new();
-    let mut people_places: HashMap<String, usize> = HashMap::new();
-    type Key<'a> = (&'a str, &'a [String], u8, bool, bool);
-    let mut cases: Vec<Value> = Vec::new();
-    let mut case_places: HashMap<Key<'_>, usize> = HashMap::new();
-    let mut rows: Vec<i64> = Vec::with_capacity(model.checks.len() * 9);
-    let mut details: Vec<Value> = Vec::new();
-    let mut past: Vec<usize> = Vec::new();
+/// Values, each kept once under its key.
+struct Kept<K> {
+    list: Vec<Value>,
+    places: HashMap<K, usize>,
+}
 
-    let versions: BTreeMap<&str, &str> = model
-        .digest
-        .header
-        .iter()
-        .flat_map(|h| &h.implementations)
-        .map(|i| (i.name.as_str(), i.version.as_str()))
-        .collect();
-    let mut seen: HashMap<(&str, String), &Observation> = HashMap::new();
-    for o in &model.observations {
-        let who = match (&o.implementation, &o.roles) {
-            (Some(name), _) => name.clone(),
-            (None, Some(roles)) => lnconform_engine::record::roles_text(roles),
-            (None, None) => String::new(),
-        };
-        seen.insert((&o.id, who), o);
+impl<K: Eq + Hash> Kept<K> {
+    fn new() -> Self {
+        Self {
+            list: Vec::new(),
+            places: HashMap::new(),
+        }
     }
 
-    let sequences = Sequences::of(&model.checks, &model.nodes);
-    for check in &model.checks {
-        let who = check.who();
-        let person = *people_places.entry(who.clone()).or_insert_with(|| {
-            let version = |name: &String| {
-                let version = versions.get(name.as_str()).copied().unwrap_or_default();
-                clean(&format!("{name} {version}")).trim().to_owned()
-            };
+    /// The place of a value, which is made where it is not there yet.
+    fn place(&mut self, key: K, value: impl FnOnce() -> Value) -> usize {
+        let list = &mut self.list;
+        *self.places.entry(key).or_insert_with(|| {
+            list.push(value());
+            list.len() - 1
+        })
+    }
+}
+
+/// What the checks of one case have in common: id, requirements, keyword, whether it is of the cluster
+/// lane, whether it is a simulation.
+type Case<'a> = (&'a str, &'a [String], u8, bool, bool);
+
+/// What checks share, in the lists of the page.
+struct Lists<'a> {
+    sentences: &'a dyn Fn(&str) -> Option<Sentence>,
+    versions: BTreeMap<&'a str, &'a str>,
+    texts: Texts,
+    requirements: Kept<&'a str>,
+    people: Kept<String>,
+    cases: Kept<Case<'a>>,
+    details: Vec<Value>,
+}
+
+impl<'a> Lists<'a> {
+    /// The place of whoever a check ran on.
+    fn person(&mut self, check: &Check, who: &str) -> usize {
+        let version = |name: &String| {
+            let version = self.versions.get(name.as_str()).copied();
+            let text = format!("{name} {}", version.unwrap_or_default());
+            clean(&text).trim().to_owned()
+        };
+        self.people.place(who.to_owned(), || {
             let told: Vec<String> = match (&check.implementation, &check.roles) {
                 (Some(name), _) => vec![version(name)],
                 (None, Some(roles)) => roles
@@ -225,82 +228,92 @@ pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> (String, Vec<Str
                     .collect(),
                 (None, None) => vec![],
             };
-            people.push(json!([
-                clean(if who.is_empty() { "(nobody)" } else { &who }),
+            json!([
+                clean(if who.is_empty() { "(nobody)" } else { who }),
                 u8::from(check.implementation.is_none()),
                 told,
-            ]));
-            people.len() - 1
-        });
-        let key: Key<'_> = (
+            ])
+        })
+    }
+
+    /// The place of a requirement.
+    fn requirement(&mut self, id: &'a str) -> usize {
+        let sentences = self.sentences;
+        self.requirements.place(id, || match sentences(id) {
+            Some(s) => {
+                let r = s.requirement;
+                let mut told = vec![
+                    clean(id).into_owned(),
+                    r.keyword,
+                    clean(&r.section).into_owned(),
+                    clean(&r.paraphrase).into_owned(),
+                ];
+                told.extend(s.sentence.map(|s| clean(&s).into_owned()));
+                json!(told)
+            }
+            None => json!([clean(id)]),
+        })
+    }
+
+    /// The place of a check's case. Its source is told by the first check that knows it.
+    fn case(&mut self, check: &'a Check) -> usize {
+        let ids = check.requirements.iter();
+        let ids: Vec<usize> = ids.map(|id| self.requirement(id)).collect();
+        let case: Case<'_> = (
             &check.id,
             &check.requirements,
             check.keyword.map_or(0, keyword),
             check.lane == Lane::Cluster,
             check.simulation,
         );
-        let case = match case_places.get(&key) {
-            Some(place) => *place,
-            None => {
-                let mut ids = Vec::new();
-                for id in &check.requirements {
-                    let place = *requirement_places.entry(id).or_insert_with(|| {
-                        requirements.push(match sentences(id) {
-                            Some(s) => {
-                                let r = s.requirement;
-                                let mut told = vec![
-                                    clean(id).into_owned(),
-                                    r.keyword,
-                                    clean(&r.section).into_owned(),
-                                    clean(&r.paraphrase).into_owned(),
-                                ];
-                                told.extend(s.sentence.map(|s| clean(&s).into_owned()));
-                                json!(told)
-                            }
-                            None => json!([clean(id)]),
-                        });
-                        requirements.len() - 1
-                    });
-                    ids.push(place);
-                }
-                let id = texts.line(&check.id);
-                let source = -1_i64;
-                cases.push(json!([
-                    id,
-                    ids,
-                    key.2,
-                    u8::from(key.3),
-                    source,
-                    u8::from(key.4),
-                ]));
-                case_places.insert(key, cases.len() - 1);
-                cases.len() - 1
-            }
-        };
+        let texts = &mut self.texts;
+        let place = self.cases.place(case, || {
+            let (id, _, keyword, cluster, simulation) = case;
+            json!([
+                texts.line(id),
+                ids,
+                keyword,
+                u8::from(cluster),
+                -1,
+                u8::from(simulation),
+            ])
+        });
         if let Some(source) = &check.source
-            && let Some(known) = cases[case].get_mut(4)
+            && let Some(known) = self.cases.list[place].get_mut(4)
             && known.as_i64() == Some(-1)
         {
-            *known = json!(texts.line(source));
+            *known = json!(self.texts.line(source));
         }
-        let observation = seen.get(&(check.id.as_str(), who.clone())).copied();
+        place
+    }
+
+    /// The numbers of a check.
+    fn row(
+        &mut self,
+        check: &'a Check,
+        who: &str,
+        observation: Option<&Observation>,
+        drawn: Option<Vec<i64>>,
+    ) -> [i64; 9] {
+        let person = self.person(check, who);
+        let case = self.case(check);
         let mut detail = detail(check, observation);
-        if let Some(drawn) = sequences.places(check) {
+        if let Some(drawn) = drawn {
             detail.insert("sequence".into(), json!(drawn));
         }
         let detail = if detail.is_empty() {
             -1
         } else {
-            details.push(Value::Object(detail));
-            place(details.len() - 1)
+            self.details.push(Value::Object(detail));
+            place(self.details.len() - 1)
         };
         let message = check
             .message
             .as_deref()
-            .map_or(-1, |m| place(texts.place(lines(m))));
+            .map_or(-1, |m| place(self.texts.place(lines(m))));
         let (observed, state) = match observation {
             Some(o) => (
-                place(texts.place(value(&o.value))),
+                place(self.texts.place(value(&o.value))),
                 match o.snapshot {
                     SnapshotState::Same => 0,
                     SnapshotState::New => 1,
@@ -317,7 +330,7 @@ pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> (String, Vec<Str
             Outcome::NotApplicable => 3,
             Outcome::CouldNotRun => 4,
         };
-        rows.extend([
+        [
             place(case),
             place(person),
             outcome + 8 * place(column(check)) + 64 * i64::from(check.flaky),
@@ -327,45 +340,77 @@ pub(super) fn json(model: &Model, sentences: &Sentences<'_>) -> (String, Vec<Str
             detail,
             observed,
             state,
-        ]);
+        ]
+    }
+}
+
+/// The JSON, ready to stand in the page, and the diagrams that it names by their places.
+///
+/// `texts` [text]; `who` [[name, 0 implementation or 1 roles, versions]]; `requirements`
+/// [[id, keyword, section, paraphrase, sentence]]; `cases` [[place of id, [requirements], keyword,
+/// lane, place of source or -1, 1 simulation]]; `rows` nine numbers a check: case, who, outcome + 8 ×
+/// column + 64 × flaky, attempt, microseconds, place of message or -1, detail or -1, place of
+/// observation or -1, its state; `details` objects; `history` [{run, started, versions}], the oldest
+/// first; `past` for each check a place of a text with a letter for each of them.
+pub(super) fn json<'a>(model: &'a Model, sentences: &'a Sentences<'_>) -> (String, Vec<String>) {
+    let mut lists = Lists {
+        sentences,
+        versions: model.digest.versions(),
+        texts: Texts::default(),
+        requirements: Kept::new(),
+        people: Kept::new(),
+        cases: Kept::new(),
+        details: Vec::new(),
+    };
+    let mut rows: Vec<i64> = Vec::with_capacity(model.checks.len() * 9);
+    let mut past: Vec<usize> = Vec::new();
+    let seen: HashMap<(&str, String), &Observation> = model
+        .observations
+        .iter()
+        .map(|o| ((o.id.as_str(), o.who()), o))
+        .collect();
+    let sequences = Sequences::of(&model.checks, &model.nodes);
+    for check in &model.checks {
+        let who = check.who();
+        let observation = seen.get(&(check.id.as_str(), who.clone())).copied();
+        rows.extend(lists.row(check, &who, observation, sequences.places(check)));
         if !model.past.is_empty() {
-            let key = (check.id.clone(), who);
-            let line: String = model
-                .past
-                .iter()
-                .map(|p| match p.columns.get(&key) {
-                    Some(column) => char::from(b'0' + u8::try_from(*column).unwrap_or(0)),
-                    None => '-',
-                })
-                .collect();
-            past.push(texts.place(line));
+            let line = columns_of(&model.past, (check.id.clone(), who));
+            past.push(lists.texts.place(line));
         }
     }
-    let history: Vec<Value> = model
-        .past
-        .iter()
-        .map(|p| {
-            let versions: Map<String, Value> = p
-                .header
-                .implementations
-                .iter()
-                .filter(|i| i.available)
-                .map(|i| (clean(&i.name).into_owned(), json!(clean(&i.version))))
-                .collect();
-            json!({"run": clean(&p.header.run), "started": clean(&p.header.started), "versions": versions})
-        })
-        .collect();
     let all = json!({
-        "texts": texts.list,
-        "who": people,
-        "requirements": requirements,
-        "cases": cases,
+        "texts": lists.texts.list,
+        "who": lists.people.list,
+        "requirements": lists.requirements.list,
+        "cases": lists.cases.list,
         "rows": rows,
-        "details": details,
-        "history": history,
+        "details": lists.details,
+        "history": model.past.iter().map(history).collect::<Vec<_>>(),
         "past": past,
     });
     (embedded(&all.to_string()), sequences.drawn)
+}
+
+/// What became of a check in earlier runs: a digit for its column, or `-`, for each.
+fn columns_of(past: &[Past], key: (String, String)) -> String {
+    past.iter()
+        .map(|p| match p.columns.get(&key) {
+            Some(column) => char::from(b'0' + u8::try_from(*column).unwrap_or(0)),
+            None => '-',
+        })
+        .collect()
+}
+
+fn history(past: &Past) -> Value {
+    let versions: Map<String, Value> = past
+        .header
+        .implementations
+        .iter()
+        .filter(|i| i.available)
+        .map(|i| (clean(&i.name).into_owned(), json!(clean(&i.version))))
+        .collect();
+    json!({"run": clean(&past.header.run), "started": clean(&past.header.started), "versions": versions})
 }
 
 fn keyword(keyword: Keyword) -> u8 {
@@ -387,14 +432,7 @@ fn detail(check: &Check, observation: Option<&Observation>) -> Map<String, Value
         d.insert(key.to_owned(), value);
     };
     if let Some(blame) = check.blame {
-        put(
-            "blame",
-            json!(match blame {
-                Blame::Implementation => "implementation",
-                Blame::Harness => "harness",
-                Blame::Environment => "environment",
-            }),
-        );
+        put("blame", json!(blame.as_str()));
     }
     if let Some(want) = &check.want {
         put("want", json!(value(want)));

@@ -1,8 +1,8 @@
 //! The page of a difference.
 
-use super::{STYLE, THEME, policy};
+use super::{Frame, safe};
 use crate::diff::{Diff, State};
-use crate::text::{clean, count};
+use crate::text::count;
 use askama::Template;
 use std::io::{self, Write};
 
@@ -12,9 +12,7 @@ const ROWS: usize = 2000;
 #[derive(Template)]
 #[template(path = "diff.html")]
 struct Page {
-    policy: String,
-    style: &'static str,
-    theme: &'static str,
+    frame: Frame,
     verdict: String,
     mood: &'static str,
     summary: String,
@@ -37,7 +35,6 @@ struct Section {
 /// # Errors
 /// The output's.
 pub fn show<W: Write>(diff: &Diff, mut out: W) -> io::Result<()> {
-    let safe = |text: &str| clean(text).into_owned();
     let side = |s: &Option<State>| {
         s.as_ref()
             .map_or_else(|| "absent".to_owned(), |s| safe(&s.text()))
@@ -45,9 +42,7 @@ pub fn show<W: Write>(diff: &Diff, mut out: W) -> io::Result<()> {
     let version = |v: &Option<String>| v.as_deref().map_or("absent".to_owned(), safe);
     let trouble = diff.new_trouble();
     let page = Page {
-        policy: policy(&[THEME]),
-        style: STYLE,
-        theme: THEME,
+        frame: Frame::new(&[]),
         verdict: match trouble {
             0 => "nothing is newly unexpected".to_owned(),
             n => format!("{} newly unexpected", count(n, "check")),

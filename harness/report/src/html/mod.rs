@@ -6,16 +6,16 @@
 //! allows our style and our script by their hashes and nothing else, so that a name that got
 //! through as markup would still do nothing.
 
-mod coverage;
+pub mod coverage;
 mod data;
 mod diff;
 mod page;
 mod sequence;
 
-pub use coverage::coverage;
 pub use diff::show as show_diff;
 
 use crate::terminal::{ReportError, Requirement};
+use crate::text::clean;
 use base64::Engine as _;
 use lnconform_engine::results::ReadEnd;
 use sha2::{Digest as _, Sha256};
@@ -24,9 +24,12 @@ use std::path::Path;
 
 /// The page's looks.
 const STYLE: &str = include_str!("../../templates/report.css");
-/// The page's behaviour.
-const SCRIPT: &str = include_str!("../../templates/report.js");
-/// What the page of a difference does: the theme, and no more.
+/// The behaviour of the page of a run.
+const SCRIPT: &str = concat!(
+    include_str!("../../templates/list.js"),
+    include_str!("../../templates/report.js")
+);
+/// What every page does: the theme, which the reader may choose.
 const THEME: &str = include_str!("../../templates/theme.js");
 
 /// What a page tells about a requirement.
@@ -58,19 +61,34 @@ pub fn show<P: AsRef<Path>, W: Write>(
     Ok(end)
 }
 
-/// The page's policy: our own style and scripts, by their hashes, and no network.
-fn policy(scripts: &[&str]) -> String {
-    let hash = |text: &str| {
-        let digest = Sha256::digest(text.as_bytes());
-        let text = base64::engine::general_purpose::STANDARD.encode(digest);
-        format!("'sha256-{text}'")
-    };
-    let scripts: Vec<String> = scripts.iter().map(|s| hash(s)).collect();
-    format!(
-        "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'",
-        hash(STYLE),
-        scripts.join(" ")
-    )
+/// What all pages have in common, see `templates/page.html`.
+struct Frame {
+    /// Our own style and scripts, by their hashes, and no network.
+    policy: String,
+    style: &'static str,
+    scripts: Vec<&'static str>,
+}
+
+impl Frame {
+    /// For a page that does `more` than its theme.
+    fn new(more: &[&'static str]) -> Self {
+        let hash = |text: &str| {
+            let digest = Sha256::digest(text.as_bytes());
+            let text = base64::engine::general_purpose::STANDARD.encode(digest);
+            format!("'sha256-{text}'")
+        };
+        let scripts = [&[THEME], more].concat();
+        let hashes: Vec<String> = scripts.iter().map(|s| hash(s)).collect();
+        Self {
+            policy: format!(
+                "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+                hash(STYLE),
+                hashes.join(" ")
+            ),
+            style: STYLE,
+            scripts,
+        }
+    }
 }
 
 /// JSON that may stand in a `script` element of a page: nothing in it can end the element or begin
@@ -88,6 +106,11 @@ fn embedded(json: &str) -> String {
         }
     }
     out
+}
+
+/// A line from outside, made safe; the template escapes it.
+fn safe(text: &str) -> String {
+    clean(text).into_owned()
 }
 
 /// Text as a part of a link's fragment.

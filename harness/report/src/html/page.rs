@@ -1,13 +1,13 @@
 //! What stands in the page as it is opened.
 
 use super::data::{self, Model};
-use super::{SCRIPT, STYLE, Sentences, THEME, encoded, policy};
+use super::{Frame, SCRIPT, Sentences, encoded, safe};
 use crate::digest::{CLASSES, COLUMNS, Mark, Row, SEVERITY, SIGNS};
 use crate::matrix::Cell;
 use crate::sections::group;
 use crate::text::{clean, count, cut, duration};
 use askama::Template;
-use lnconform_engine::record::Lane;
+use lnconform_engine::record::{DisagreementGroup, Lane};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
@@ -21,10 +21,7 @@ const NOTES: usize = 200;
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page {
-    policy: String,
-    style: &'static str,
-    script: &'static str,
-    theme: &'static str,
+    frame: Frame,
     data: String,
     title: String,
     verdict: String,
@@ -185,42 +182,11 @@ fn micros(us: u64) -> String {
 /// A template that cannot be filled, which no input brings about.
 pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<String> {
     let digest = &model.digest;
-    let safe = |text: &str| clean(text).into_owned();
-    let versions: BTreeMap<&str, &str> = digest
-        .header
-        .iter()
-        .flat_map(|h| &h.implementations)
-        .map(|i| (i.name.as_str(), i.version.as_str()))
-        .collect();
+    let header = digest.header.as_ref();
+    let versions = digest.versions();
     let version = |name: &str| safe(versions.get(name).copied().unwrap_or_default());
     let mut all = Row::default();
     digest.rows.values().for_each(|r| all.merge(r));
-    let summary = SEVERITY
-        .into_iter()
-        .map(|c| CountView {
-            mark: Mark::new(c, all.cells()[c]),
-            href: link(&[("show", CLASSES[c])]),
-        })
-        .collect();
-    let counted = |(who, row): (&String, &Row)| RowView {
-        name: safe(who),
-        version: version(who),
-        href: link(&[("show", "all"), ("who", &safe(who))]),
-        cells: (0..COLUMNS.len())
-            .map(|c| CellView {
-                marks: match row.cells()[c] {
-                    0 => vec![],
-                    n => vec![Mark::new(c, n)],
-                },
-                class: if row.cells()[c] == 0 {
-                    "none"
-                } else {
-                    CLASSES[c]
-                },
-                href: link(&[("show", CLASSES[c]), ("who", &safe(who))]),
-            })
-            .collect(),
-    };
     let scenarios: HashSet<String> = model
         .checks
         .iter()
@@ -231,45 +197,48 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
         .rows
         .iter()
         .partition(|(who, _)| scenarios.contains(*who));
+    let counts = |rows: Vec<(&String, &Row)>| {
+        let rows = rows.into_iter();
+        rows.map(|(who, row)| counted(who, version(who), row))
+            .collect()
+    };
     let columns = digest.sections.columns();
-    let stale_and_flaky = digest.notes();
+    let (stale, flaky) = digest.notes();
     let notes = |notes: &[&str]| notes.iter().take(NOTES).map(|n| safe(n)).collect();
     let (takers, roles) = by_role(model);
     let (data, sequences) = data::json(model, sentences);
     let page = Page {
-        policy: policy(&[THEME, SCRIPT]),
-        style: STYLE,
-        script: SCRIPT,
-        theme: THEME,
+        frame: Frame::new(&[SCRIPT]),
         data,
-        title: digest
-            .header
-            .as_ref()
-            .map(|h| safe(&h.run))
-            .unwrap_or_default(),
+        title: header.map(|h| safe(&h.run)).unwrap_or_default(),
         verdict: digest.verdict(),
         mood: match digest.summary.as_ref().map(|s| s.exit_code) {
             Some(0) => "good",
             None => "warn",
             Some(_) => "bad",
         },
-        summary,
+        summary: SEVERITY
+            .into_iter()
+            .map(|c| CountView {
+                mark: Mark::new(c, all.cells()[c]),
+                href: link(&[("show", CLASSES[c])]),
+            })
+            .collect(),
         facts: facts(model),
-        specs: digest
-            .header
+        specs: header
             .iter()
             .flat_map(|h| &h.specs)
             .map(|(name, revision)| (safe(name), safe(revision)))
             .collect(),
         missing: digest.missing().map(|m| with_code(&safe(&m))).collect(),
-        stale: notes(&stale_and_flaky.0),
-        flaky: notes(&stale_and_flaky.1),
+        stale: notes(&stale),
+        flaky: notes(&flaky),
         legend: LEGEND
             .iter()
             .map(|(c, meaning)| (Mark::new(*c, 0), *meaning))
             .collect(),
-        people: people.into_iter().map(counted).collect(),
-        choices: choices.into_iter().map(counted).collect(),
+        people: counts(people),
+        choices: counts(choices),
         columns: (0..COLUMNS.len())
             .filter(|c| *c < 2 || all.cells()[*c] > 0)
             .map(|c| (c, COLUMNS[c]))
@@ -285,26 +254,7 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
         takers,
         roles,
         tables: tables(model),
-        disagreements: model
-            .disagreements
-            .iter()
-            .take(DISAGREEMENTS)
-            .map(|d| DisagreementView {
-                id: safe(&d.id),
-                href: link(&[("show", "all"), ("in", &safe(&d.id))]),
-                groups: d
-                    .groups
-                    .iter()
-                    .map(|g| {
-                        let value = g.value.to_string();
-                        (
-                            safe(&g.implementations.join(", ")),
-                            cut(&clean(&value), 600).into_owned(),
-                        )
-                    })
-                    .collect(),
-            })
-            .collect(),
+        disagreements: disagreements(model),
         disagreed: model.disagreements.len(),
         drafts: crate::numbers::drafts(&model.dialects),
         sequences,
@@ -324,6 +274,48 @@ pub(super) fn write(model: &Model, sentences: &Sentences<'_>) -> io::Result<Stri
     page.render().map_err(io::Error::other)
 }
 
+/// A row of the tables of counts; a cell for every column.
+fn counted(who: &str, version: String, row: &Row) -> RowView {
+    let name = safe(who);
+    let cells = row.cells().into_iter().enumerate();
+    RowView {
+        version,
+        href: link(&[("show", "all"), ("who", &name)]),
+        cells: cells
+            .map(|(c, n)| CellView {
+                marks: if n == 0 {
+                    vec![]
+                } else {
+                    vec![Mark::new(c, n)]
+                },
+                class: if n == 0 { "none" } else { CLASSES[c] },
+                href: link(&[("show", CLASSES[c]), ("who", &name)]),
+            })
+            .collect(),
+        name,
+    }
+}
+
+fn disagreements(model: &Model) -> Vec<DisagreementView> {
+    let group = |g: &DisagreementGroup| {
+        let value = g.value.to_string();
+        (
+            safe(&g.implementations.join(", ")),
+            cut(&clean(&value), 600).into_owned(),
+        )
+    };
+    model
+        .disagreements
+        .iter()
+        .take(DISAGREEMENTS)
+        .map(|d| DisagreementView {
+            id: safe(&d.id),
+            href: link(&[("show", "all"), ("in", &safe(&d.id))]),
+            groups: d.groups.iter().map(group).collect(),
+        })
+        .collect()
+}
+
 /// What each column means.
 const LEGEND: [(usize, &str); 7] = [
     (
@@ -339,7 +331,6 @@ const LEGEND: [(usize, &str); 7] = [
 ];
 
 fn facts(model: &Model) -> Vec<(&'static str, String)> {
-    let safe = |text: &str| clean(text).into_owned();
     let digest = &model.digest;
     let mut facts = Vec::new();
     if let Some(h) = &digest.header {
@@ -389,7 +380,6 @@ fn facts(model: &Model) -> Vec<(&'static str, String)> {
 }
 
 fn by_section(model: &Model, columns: &[&str]) -> Vec<Group> {
-    let safe = |text: &str| clean(text).into_owned();
     let mut groups: Vec<(String, Vec<RowView>, BTreeMap<&str, Row>)> = Vec::new();
     for (section, row) in model.digest.sections.codec() {
         let name = safe(group(section));
@@ -440,7 +430,6 @@ fn with_code(text: &str) -> Vec<(bool, String)> {
 /// Implementations as columns, and roles as rows: there are more of these, and their names are
 /// longer.
 fn by_role(model: &Model) -> (Vec<String>, Vec<RowView>) {
-    let safe = |text: &str| clean(text).into_owned();
     let people = model.digest.sections.roles();
     let mut roles: Vec<&String> = people.values().flat_map(BTreeMap::keys).collect();
     roles.sort_by_key(|r| (crate::matrix::rank(r), *r));
@@ -468,7 +457,6 @@ fn by_role(model: &Model) -> (Vec<String>, Vec<RowView>) {
 }
 
 fn tables(model: &Model) -> Vec<TableView> {
-    let safe = |text: &str| clean(text).into_owned();
     model
         .digest
         .matrix

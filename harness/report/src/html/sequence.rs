@@ -4,8 +4,9 @@
 //! what was inside (a peeled onion, a decrypted failure) is a note below the arrow. The picture has a
 //! fixed scale, so that its text stays readable, and scrolls inside its box. Colours are the page's.
 
+use crate::markup::html;
 use crate::matrix::rank;
-use crate::text::{clean, count, cut, wrap};
+use crate::text::{count, cut, wrap};
 use lnconform_engine::record::{Check, Node, Transcript};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -125,26 +126,6 @@ struct Note {
     lines: Vec<(String, String)>,
 }
 
-/// Text in the page: shown as it is, and never markup.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in clean(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // No characters of XML.
-            '\u{fffe}' | '\u{ffff}' => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A value in a line.
 fn scalar(value: &Value) -> String {
     match value {
@@ -250,7 +231,7 @@ fn draw(
     let left_out = transcript.left_out.saturating_add(skipped as u64);
     let parties = parties(&transcript.role, own, &messages, who);
 
-    let role = escaped(&cut(&transcript.role, 40));
+    let role = html(&cut(&transcript.role, 40));
     let mut out = format!("<section class=\"sequence\"><h3>Transcript of the {role}</h3>");
     let _ = write!(
         out,
@@ -258,7 +239,7 @@ fn draw(
         count(messages.len() as u64, "message"),
         match own {
             "" => String::new(),
-            own => format!(" ({})", escaped(&cut(own, 40))),
+            own => format!(" ({})", html(&cut(own, 40))),
         },
         match left_out {
             0 => String::new(),
@@ -275,7 +256,7 @@ fn draw(
     );
     out.push_str("<details><summary>The same as a list</summary><ol>");
     for message in &messages {
-        let _ = write!(out, "<li>{}</li>", escaped(&told(message, &parties)));
+        let _ = write!(out, "<li>{}</li>", html(&told(message, &parties)));
     }
     out.push_str("</ol></details></section>");
     out
@@ -362,7 +343,7 @@ fn text(out: &mut String, class: &str, x: usize, y: usize, words: &str) {
     let _ = write!(
         out,
         "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>",
-        escaped(words)
+        html(words)
     );
 }
 
@@ -394,73 +375,77 @@ fn heads(out: &mut String, parties: &[Party], y: usize) {
     }
 }
 
+/// A message at the height `y`: its name and fields, its arrow, and notes of what was inside. Answers
+/// where it ends.
+fn row(out: &mut String, message: &Message, parties: &[Party], mut y: usize) -> usize {
+    let (own, other) = ends(message, parties);
+    let near = match other.cmp(&own) {
+        std::cmp::Ordering::Greater => own + 1,
+        // Where nobody is at the other end, on whichever side there is room.
+        _ => own.checked_sub(1).unwrap_or(own + 1),
+    };
+    // What is written stands between the lifeline and its neighbour.
+    let from = x(own.min(near));
+    let middle = from + GAP / 2;
+    if let Some(at) = message.at {
+        text(out, "time", LEFT - 12, y, &format!("{at} ms"));
+    }
+    text(out, "name", middle, y, &cut(&message.name, COLUMNS));
+    let fields: Vec<String> = message.fields.iter().map(|f| pair(f, VALUE)).collect();
+    if !fields.is_empty() {
+        for words in wrap(&fields.join(", "), COLUMNS, FIELDS) {
+            y += LINE;
+            text(out, "field", middle, y, &words);
+        }
+    }
+    y += LINE / 2;
+    if own != other {
+        let (start, end) = match message.out {
+            true => (x(own), x(other)),
+            false => (x(other), x(own)),
+        };
+        line(out, "arrow", [start, y, end, y]);
+        let back = if start < end { end - 9 } else { end + 9 };
+        let _ = write!(
+            out,
+            "<polygon class=\"tip\" points=\"{end},{y} {back},{} {back},{}\"/>",
+            y - 5,
+            y + 5
+        );
+    }
+    for note in &message.notes {
+        y = box_of(out, note, from, y + 6);
+    }
+    y
+}
+
+/// A note right of the lifeline at `from`, below `y`. Answers where it ends.
+fn box_of(out: &mut String, note: &Note, from: usize, y: usize) -> usize {
+    let more = note.lines.len().saturating_sub(NOTE);
+    let mut lines: Vec<String> = note.lines.iter().take(NOTE).map(|l| pair(l, 30)).collect();
+    if more > 0 {
+        lines.push(format!("… {more} more"));
+    }
+    let height = (lines.len() + 1) * LINE + 6;
+    let class = if note.failure { "note failure" } else { "note" };
+    rectangle(out, class, [from + 14, y, GAP - 28, height]);
+    let sign = if note.failure { "✗ " } else { "" };
+    let title = format!("{sign}{}", note.title);
+    let title = cut(&title, COLUMNS - 3);
+    text(out, "title", from + 22, y + LINE, &title);
+    for (n, words) in lines.iter().enumerate() {
+        let at = y + (n + 2) * LINE;
+        text(out, "inside", from + 22, at, &cut(words, COLUMNS - 3));
+    }
+    y + height
+}
+
 fn picture(parties: &[Party], messages: &[Message], role: &str) -> String {
     let top = 3 * LINE;
     let mut body = String::new();
     let mut y = top + LINE;
     for message in messages {
-        let (own, other) = ends(message, parties);
-        let near = match other.cmp(&own) {
-            std::cmp::Ordering::Greater => own + 1,
-            // Where nobody is at the other end, on whichever side there is room.
-            _ => own.checked_sub(1).unwrap_or(own + 1),
-        };
-        // What is written stands between the lifeline and its neighbour.
-        let from = x(own.min(near));
-        let middle = from + GAP / 2;
-        if let Some(at) = message.at {
-            text(&mut body, "time", LEFT - 12, y, &format!("{at} ms"));
-        }
-        text(&mut body, "name", middle, y, &cut(&message.name, COLUMNS));
-        let fields: Vec<String> = message.fields.iter().map(|f| pair(f, VALUE)).collect();
-        if !fields.is_empty() {
-            for words in wrap(&fields.join(", "), COLUMNS, FIELDS) {
-                y += LINE;
-                text(&mut body, "field", middle, y, &words);
-            }
-        }
-        y += LINE / 2;
-        if own != other {
-            let (start, end) = match message.out {
-                true => (x(own), x(other)),
-                false => (x(other), x(own)),
-            };
-            line(&mut body, "arrow", [start, y, end, y]);
-            let back = if start < end { end - 9 } else { end + 9 };
-            let _ = write!(
-                body,
-                "<polygon class=\"tip\" points=\"{end},{y} {back},{} {back},{}\"/>",
-                y - 5,
-                y + 5
-            );
-        }
-        for note in &message.notes {
-            y += 6;
-            let more = note.lines.len().saturating_sub(NOTE);
-            let mut lines: Vec<String> =
-                note.lines.iter().take(NOTE).map(|l| pair(l, 30)).collect();
-            if more > 0 {
-                lines.push(format!("… {more} more"));
-            }
-            let height = (lines.len() + 1) * LINE + 6;
-            let class = if note.failure { "note failure" } else { "note" };
-            rectangle(&mut body, class, [from + 14, y, GAP - 28, height]);
-            let sign = if note.failure { "✗ " } else { "" };
-            let title = format!("{sign}{}", note.title);
-            text(
-                &mut body,
-                "title",
-                from + 22,
-                y + LINE,
-                &cut(&title, COLUMNS - 3),
-            );
-            for (n, words) in lines.iter().enumerate() {
-                let at = y + (n + 2) * LINE;
-                text(&mut body, "inside", from + 22, at, &cut(words, COLUMNS - 3));
-            }
-            y += height;
-        }
-        y += 2 * LINE;
+        y = row(&mut body, message, parties, y) + 2 * LINE;
     }
     let width = x(parties.len().max(2) - 1) + HALF + 8;
     let height = y + 3 * LINE + 2;

@@ -12,10 +12,10 @@ impl Coverage {
     /// Every statement with its checks and who satisfies it, for a terminal; MUST and the rest apart.
     pub fn statements(&self) -> String {
         let mut out = String::new();
-        for (spec, group, rows) in self.groups() {
-            let _ = writeln!(out, "{spec}, {group}");
+        for group in self.groups() {
+            let _ = writeln!(out, "{}, {}", group.spec, group.class());
             let mut section = None;
-            for row in rows {
+            for row in group.rows {
                 if section != Some(&row.section) && !row.section.is_empty() {
                     let _ = writeln!(out, "  {}", row.section);
                 }
@@ -25,7 +25,7 @@ impl Coverage {
                     "" => String::new(),
                     word => format!(" ({word}{tested})"),
                 };
-                let _ = writeln!(out, "    {:<9} {}{keyword}", row.state(), row.id);
+                let _ = writeln!(out, "    {:<9} {}{keyword}", row.state().as_str(), row.id);
                 let mut line = |text: String| {
                     let _ = writeln!(out, "              {text}");
                 };
@@ -77,12 +77,13 @@ impl Coverage {
                 );
             }
         }
-        for (spec, group, rows) in self.groups() {
-            let _ = writeln!(out, "\n### {}: {group}\n", markdown(spec));
+        for group in self.groups() {
+            let spec = markdown(group.spec);
+            let _ = writeln!(out, "\n### {spec}: {}\n", group.class());
             out.push_str(
                 "| | statement | checks | on the wire | satisfied by | not by |\n|---|---|---|---|---|---|\n",
             );
-            for row in rows {
+            for row in group.rows {
                 let checks = match (row.checks.len(), &row.excluded) {
                     (0, Some(reason)) => markdown(reason),
                     (n, _) => n.to_string(),
@@ -91,7 +92,7 @@ impl Coverage {
                 let _ = writeln!(
                     out,
                     "| {}{tested} | {}{} | {checks} | {} | {} | {} |",
-                    row.state(),
+                    row.state().as_str(),
                     markdown(&row.id),
                     match row.keyword.as_str() {
                         "" => String::new(),
@@ -107,32 +108,49 @@ impl Coverage {
     }
 
     /// Statements by specification and class, in the order of the catalogues; MUST goes first, and
-    /// what no catalogue has goes last. Name of the specification, of the class, and its statements.
-    pub fn groups(&self) -> Vec<(&str, &'static str, Vec<&Requirement>)> {
+    /// what no catalogue has goes last.
+    pub fn groups(&self) -> Vec<Group<'_>> {
         let mut specs: Vec<&str> = Vec::new();
         for one in &self.requirements {
             if !specs.contains(&one.spec.as_str()) {
                 specs.push(&one.spec);
             }
         }
-        let classes = [
-            (Some(true), "MUST and MUST NOT"),
-            (Some(false), "SHOULD and MAY"),
-            (None, "in no catalogue"),
-        ];
         let mut groups = Vec::new();
         for spec in specs {
-            for (class, name) in classes {
+            for must in [Some(true), Some(false), None] {
                 let rows = self.requirements.iter();
                 let rows: Vec<_> = rows
-                    .filter(|r| r.spec == spec && r.is_must() == class)
+                    .filter(|r| r.spec == spec && r.is_must() == must)
                     .collect();
                 if !rows.is_empty() {
-                    groups.push((spec, name, rows));
+                    groups.push(Group { spec, must, rows });
                 }
             }
         }
         groups
+    }
+}
+
+/// The statements of one class of one specification.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// Name of the specification.
+    pub spec: &'a str,
+    /// They are MUST or MUST NOT; absent where no catalogue has them.
+    pub must: Option<bool>,
+    /// The statements.
+    pub rows: Vec<&'a Requirement>,
+}
+
+impl Group<'_> {
+    /// Name of the class.
+    pub fn class(&self) -> &'static str {
+        match self.must {
+            Some(true) => "MUST and MUST NOT",
+            Some(false) => "SHOULD and MAY",
+            None => "in no catalogue",
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Drift for people.
 
 use super::{Beside, Change, Drift, Kind, Place, State, TextDrift, Words};
-use crate::markup::markdown as escaped;
+use crate::markup::{markdown as escaped, wrapped};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Characters in a line.
-const WIDTH: usize = 100;
+/// Characters in a line, behind an indent of eleven.
+const WIDTH: usize = 89;
 /// Words of context on either side of a change.
 const CONTEXT: usize = 8;
 /// Ids named, before the rest is counted.
@@ -206,7 +206,7 @@ fn change(out: &mut String, change: &Change, last: Option<&Change>) {
         parts.push(format!("checks: {}{snapshots}", some(&change.checks)));
     }
     let mut heading = change.kind.as_str();
-    for line in parts.iter().flat_map(|part| wrapped(part)) {
+    for line in parts.iter().flat_map(|part| wrapped(part, WIDTH)) {
         let _ = writeln!(out, "  {heading:<8} {line}");
         heading = "";
     }
@@ -336,22 +336,4 @@ fn count(n: usize, one: &str) -> String {
         1 => format!("1 {one}"),
         n => format!("{n} {one}s"),
     }
-}
-
-/// Lines of [`WIDTH`] characters with an indent of eleven; a word is never cut.
-fn wrapped(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().map_or(0, |l| l.chars().count());
-        if last > 0 && last + 1 + word.chars().count() > WIDTH - 11 {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }

@@ -13,11 +13,15 @@ pub use patch::{Patch, PatchError, is_patch};
 
 use crate::catalogue::{Catalogue, Keyword, Role};
 use crate::drift::{Kind, compare};
+use crate::markup::wrapped;
 use crate::sources::Sources;
 use crate::text::{self, Form, Unit};
 use crate::tree;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
+
+/// Characters of a line of a quoted sentence.
+const WIDTH: usize = 94;
 
 /// What a skeleton is made of, beside the text.
 #[derive(Clone, Debug, Default)]
@@ -218,7 +222,7 @@ fn entry(yaml: &mut String, draft: &Draft<'_>, quote: bool) {
     };
     let _ = writeln!(yaml, "  # line {}{what}", unit.line);
     if quote {
-        for line in wrapped(&unit.text) {
+        for line in wrapped(&one_line(&unit.text), WIDTH) {
             let _ = writeln!(yaml, "  #   {line}");
         }
     }
@@ -256,21 +260,4 @@ fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
-}
-
-fn wrapped(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in one_line(text).split(' ') {
-        let last = lines.last_mut().map_or(0, |l| l.chars().count());
-        if last > 0 && last + 1 + word.chars().count() > 94 {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }

@@ -84,6 +84,22 @@ pub(super) const VALID_OFFER: &[(&str, &str)] = &[
     ("sciddir", "bolt01/types/sciddir-or-pubkey"),
 ];
 
+fn read_offer(
+    out: &mut Reading,
+    named: &Named<'_>,
+    input: Value,
+    expect: UpstreamExpect,
+    covers: Vec<&'static str>,
+) {
+    let draft = Draft {
+        operation: "bolt12.offer.decode",
+        input,
+        expect,
+        covers,
+    };
+    out.push(named, None, draft);
+}
+
 pub(super) fn offers(out: &mut Reading, text: &str) -> Result<(), String> {
     each(out, text, "description", |out, named| {
         let json = named.json;
@@ -114,16 +130,7 @@ pub(super) fn offers(out: &mut Reading, text: &str) -> Result<(), String> {
                 .map(|r| r.1);
             (UpstreamExpect::Error, rule.into_iter().collect())
         };
-        out.push(
-            named,
-            None,
-            Draft {
-                operation: "bolt12.offer.decode",
-                input,
-                expect,
-                covers,
-            },
-        );
+        read_offer(out, named, input, expect, covers);
         Ok(())
     })
 }
@@ -143,16 +150,7 @@ pub(super) fn format_strings(out: &mut Reading, text: &str) -> Result<(), String
         } else {
             vec!["bolt12/encoding/tlv"]
         };
-        out.push(
-            named,
-            None,
-            Draft {
-                operation: "bolt12.offer.decode",
-                input,
-                expect,
-                covers,
-            },
-        );
+        read_offer(out, named, input, expect, covers);
         Ok(())
     })
 }

@@ -30,10 +30,13 @@ const FORWARD: &[&str] = &[
 struct Trace<'a, 'b> {
     out: &'a mut Reading,
     named: &'a Named<'b>,
-    prefix: &'static str,
 }
 
-impl Trace<'_, '_> {
+impl<'a, 'b> Trace<'a, 'b> {
+    fn new(out: &'a mut Reading, named: &'a Named<'b>) -> Self {
+        Self { out, named }
+    }
+
     fn step(
         &mut self,
         step: impl AsRef<str>,
@@ -42,14 +45,13 @@ impl Trace<'_, '_> {
         expect: Value,
         covers: &[&'static str],
     ) {
-        let step = format!("{}{}", self.prefix, step.as_ref());
         let draft = Draft {
             operation,
             input,
             expect: UpstreamExpect::Result(expect),
             covers: covers.to_vec(),
         };
-        self.out.push(self.named, Some(&step), draft);
+        self.out.push(self.named, Some(step.as_ref()), draft);
     }
 
     /// A check for every field that the file gives of a payload.
@@ -61,18 +63,44 @@ impl Trace<'_, '_> {
         covers: &[&'static str],
     ) {
         for (name, value) in fields {
-            let slug = name.replace(['_', '.'], "-");
-            let expect = name
-                .rsplit('.')
-                .fold(literal(value.clone()), |inner, key| json!({key: inner}));
             self.step(
-                format!("{step}-{slug}"),
+                format!("{step}-{}", slug(name)),
                 "payload.decode",
                 input.clone(),
-                expect,
+                nested(name, value),
                 covers,
             );
         }
+    }
+
+    /// A peeled onion: what the hop reads, and what it passes on where the file says so. `beside` is
+    /// what comes with the onion: its associated data, and a path key.
+    fn peel(&mut self, step: &str, section: &Value, beside: &Value, payload: &str) -> Read<()> {
+        let mut input = json!({
+            "node_secret": bytes(section, "node_privkey")?,
+            "onion": bytes(section, "onion")?,
+        });
+        for (name, value) in beside.as_object().into_iter().flatten() {
+            input[name] = value.clone();
+        }
+        self.step(
+            format!("{step}-payload"),
+            "onion.peel",
+            input.clone(),
+            json!({ "payload": payload }),
+            PEEL,
+        );
+        if let Ok(next) = bytes(section, "next_onion") {
+            let expect = json!({ "next_onion": next });
+            self.step(
+                format!("{step}-next-onion"),
+                "onion.peel",
+                input,
+                expect,
+                FORWARD,
+            );
+        }
+        Ok(())
     }
 
     /// What a hop makes of attribution data: `packet` is the failure before it hides it.
@@ -137,6 +165,25 @@ struct Made {
     hops: Vec<Value>,
     shared_secrets: Vec<Option<String>>,
     onion: String,
+}
+
+impl Made {
+    /// The payload of a hop.
+    fn payload(&self, at: usize) -> Read<String> {
+        bytes(self.hops.get(at).ok_or("a hop is missing")?, "payload")
+    }
+}
+
+/// The name of a field as a part of an id.
+fn slug(name: &str) -> String {
+    name.replace(['_', '.'], "-")
+}
+
+/// A field alone; a dotted name is a field inside.
+fn nested(name: &str, value: &Value) -> Value {
+    let inner = literal(value.clone());
+    name.rsplit('.')
+        .fold(inner, |inner, key| json!({key: inner}))
 }
 
 /// The payload of a hop, behind its length, whatever the file calls it.

@@ -20,21 +20,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub const RESULTS: &str = ".lnconform/last.jsonl";
 
 /// A place in which live nodes can be started: with the cache of whoever runs the tests, which is
-/// filled with bitcoind first, once a test program, as a user does it, and never through apt.
+/// filled with bitcoind first, once a test program.
 pub fn place() -> Place {
     static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let output = Command::new(binary())
-            .args(["install", "bitcoind"])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "bitcoind could not be installed without apt; what follows says what to type:\n{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    });
+    DONE.get_or_init(|| install("bitcoind"));
     let mut place = Place::new();
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let home = || set("HOME").map(|home| PathBuf::from(home).join(".cache/lnconform").into());
@@ -46,6 +35,31 @@ pub fn place() -> Place {
         place.env("BITCOIND_EXE", program);
     }
     place
+}
+
+/// Installs a program as a user does it, into the cache of whoever runs the tests, and never through
+/// apt.
+pub fn install(program: &str) {
+    let output = Command::new(binary())
+        .args(["install", program])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{program} could not be installed without apt; what follows says what to type:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Runs to the end and asserts that nothing is left of it. Answers what it said.
+#[track_caller]
+pub fn run(place: &Place, code: i32, args: &[&str]) -> String {
+    let mut run = Running::start(place, args);
+    let status = run.end();
+    assert_eq!(status.code(), Some(code), "{}", run.said());
+    assert_tidy(place, run.id());
+    run.said()
 }
 
 /// The processes of a place that carry the label of a run.

@@ -26,11 +26,7 @@ pub(in crate::upstream) fn blinded_payment(out: &mut Reading, text: &str) -> Res
         .len()
         .checked_sub(blinded)
         .ok_or("the blinded route is longer than the whole")?;
-    let mut trace = Trace {
-        out,
-        named: &named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, &named);
     trace.build("build", "onion.build", &built, onion::CONSTRUCTION);
     if let Ok(payinfo) = field(generate, "blinded_payinfo") {
         payinfo_steps(&mut trace, payinfo, &route[first..])?;
@@ -138,6 +134,13 @@ pub(in crate::upstream) fn blinded_payment(out: &mut Reading, text: &str) -> Res
     Ok(())
 }
 
+/// A `tu64` of BOLT 1 in hex: without its leading zeros.
+fn truncated(number: u64) -> String {
+    let bytes = number.to_be_bytes();
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    hex::encode(&bytes[zeros..])
+}
+
 /// Fees and delta of the whole blinded route.
 fn payinfo_steps(trace: &mut Trace<'_, '_>, payinfo: &Value, route: &[Value]) -> Read<()> {
     let mut hops = Vec::with_capacity(route.len());
@@ -150,21 +153,18 @@ fn payinfo_steps(trace: &mut Trace<'_, '_>, payinfo: &Value, route: &[Value]) ->
         }
         if let Ok(relay) = field(data, "payment_relay") {
             let number = |key: &str| relay.get(key).and_then(Value::as_u64).unwrap_or(0);
-            let base = number("fee_base_msat").to_be_bytes();
-            let base = &base[base.iter().position(|b| *b != 0).unwrap_or(8)..];
             let value = format!(
                 "{:04x}{:08x}{}",
                 number("cltv_expiry_delta"),
                 number("fee_proportional_millionths"),
-                hex::encode(base)
+                truncated(number("fee_base_msat"))
             );
             records.push(json!({"type": "10", "value": value}));
         }
         if let Ok(limits) = field(data, "payment_constraints") {
             let number = |key: &str| limits.get(key).and_then(Value::as_u64).unwrap_or(0);
-            let least = number("htlc_minimum_msat").to_be_bytes();
-            let least = &least[least.iter().position(|b| *b != 0).unwrap_or(8)..];
-            let value = format!("{:08x}{}", number("max_cltv_expiry"), hex::encode(least));
+            let least = truncated(number("htlc_minimum_msat"));
+            let value = format!("{:08x}{least}", number("max_cltv_expiry"));
             records.push(json!({"type": "12", "value": value}));
         }
         hops.push(json!({ "records": records }));

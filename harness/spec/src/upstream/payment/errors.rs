@@ -53,24 +53,11 @@ pub(in crate::upstream) fn trampoline_error(out: &mut Reading, text: &str) -> Re
     Ok(())
 }
 
+const WRAP: &[&str] = &["bolt04/error/return-packet"];
+
 fn error_steps(out: &mut Reading, named: &Named<'_>, json: &Value) -> Read<()> {
-    const WRAP: &[&str] = &["bolt04/error/return-packet"];
-    let mut trace = Trace {
-        out,
-        named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, named);
     let mut packet: Option<String> = None;
-    let create = |section: &Value, outer: &str, inner: &str| -> Read<Option<Value>> {
-        let Some(failure) = section.get("failure").and_then(failure_hex) else {
-            return Ok(None);
-        };
-        Ok(Some(json!({
-            "shared_secret": bytes(section, outer)?,
-            "trampoline_shared_secret": bytes(section, inner)?,
-            "failure": failure,
-        })))
-    };
     if let Ok(eve) = field(json, "failure_eve") {
         let made = bytes(eve, "failure_packet")?;
         if let Some(input) = create(eve, "onion_shared_secret", "trampoline_onion_shared_secret")? {
@@ -84,31 +71,62 @@ fn error_steps(out: &mut Reading, named: &Named<'_>, json: &Value) -> Read<()> {
         }
         packet = Some(made);
     }
-    let wrapped = |trace: &mut Trace<'_, '_>, who: &str, packet: &mut Option<String>| -> Read<()> {
-        let Ok(section) = field(json, &format!("failure_{who}")) else {
-            return Ok(());
-        };
-        let Ok(made) = bytes(section, "failure_packet") else {
-            return Ok(());
-        };
-        if let Some(before) = packet.take() {
-            let input = json!({
-                "shared_secret": bytes(section, "onion_shared_secret")?,
-                "packet": before,
-            });
-            trace.step(
-                format!("{who}-failure-packet"),
-                "onion.failure.wrap",
-                input,
-                json!({ "packet": made }),
-                WRAP,
-            );
-        }
-        *packet = Some(made);
-        Ok(())
-    };
-    wrapped(&mut trace, "dave", &mut packet)?;
+    let packet = wrapped(&mut trace, json, "dave", packet)?;
     let carol = field(json, "failure_carol")?;
+    let packet = carols_failure(&mut trace, carol, packet)?;
+    let packet = wrapped(&mut trace, json, "bob", Some(packet))?;
+    let packet = packet.ok_or("no failure reaches Alice")?;
+    alices_failure(&mut trace, field(json, "failure_alice")?, &packet)
+}
+
+/// What a failure is made of under two onions; nothing where the file does not say which it is.
+fn create(section: &Value, outer: &str, inner: &str) -> Read<Option<Value>> {
+    let Some(failure) = section.get("failure").and_then(failure_hex) else {
+        return Ok(None);
+    };
+    Ok(Some(json!({
+        "shared_secret": bytes(section, outer)?,
+        "trampoline_shared_secret": bytes(section, inner)?,
+        "failure": failure,
+    })))
+}
+
+/// A hop that knows of one onion wraps what came to it. Answers what goes on from there; what came,
+/// where the file has no packet of this hop.
+fn wrapped(
+    trace: &mut Trace<'_, '_>,
+    json: &Value,
+    who: &str,
+    packet: Option<String>,
+) -> Read<Option<String>> {
+    let Ok(section) = field(json, &format!("failure_{who}")) else {
+        return Ok(packet);
+    };
+    let Ok(made) = bytes(section, "failure_packet") else {
+        return Ok(packet);
+    };
+    if let Some(before) = packet {
+        let input = json!({
+            "shared_secret": bytes(section, "onion_shared_secret")?,
+            "packet": before,
+        });
+        trace.step(
+            format!("{who}-failure-packet"),
+            "onion.failure.wrap",
+            input,
+            json!({ "packet": made }),
+            WRAP,
+        );
+    }
+    Ok(Some(made))
+}
+
+/// Carol, a trampoline, wraps what came to her, or makes a failure of her own. Answers her packet.
+fn carols_failure(
+    trace: &mut Trace<'_, '_>,
+    carol: &Value,
+    packet: Option<String>,
+) -> Read<String> {
     let made = bytes(carol, "failure_packet")?;
     let (outer, inner) = (
         "upstream_onion_shared_secret",
@@ -116,7 +134,7 @@ fn error_steps(out: &mut Reading, named: &Named<'_>, json: &Value) -> Read<()> {
     );
     if carol.get("downstream_shared_secrets").is_some() {
         let input = json!({
-            "packet": packet.take().ok_or("no failure reaches Carol")?,
+            "packet": packet.ok_or("no failure reaches Carol")?,
             "downstream_shared_secrets": field(carol, "downstream_shared_secrets")?,
             "shared_secret": bytes(carol, outer)?,
             "trampoline_shared_secret": bytes(carol, inner)?,
@@ -146,11 +164,13 @@ fn error_steps(out: &mut Reading, named: &Named<'_>, json: &Value) -> Read<()> {
             WRAP,
         );
     }
-    packet = Some(made);
-    wrapped(&mut trace, "bob", &mut packet)?;
-    let alice = field(json, "failure_alice")?;
+    Ok(made)
+}
+
+/// What Alice, the payer, makes of the packet that reaches her.
+fn alices_failure(trace: &mut Trace<'_, '_>, alice: &Value, packet: &str) -> Read<()> {
     let input = json!({
-        "packet": packet.ok_or("no failure reaches Alice")?,
+        "packet": packet,
         "shared_secrets": field(alice, "onion_shared_secrets")?,
         "trampoline_shared_secrets": field(alice, "trampoline_onion_shared_secrets")?,
     });
@@ -193,11 +213,7 @@ pub(in crate::upstream) fn onion_error(out: &mut Reading, text: &str) -> Result<
     let last = secrets.len().checked_sub(1).ok_or("there is no hop")?;
     let packet = bytes(&json, "errorpacket")?;
     let named = onion::trace(&json, "onion error");
-    let mut trace = Trace {
-        out,
-        named: &named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, &named);
     let hop = &hops[last];
     let input = json!({"shared_secret": secrets[last], "failure": failure});
     if let Ok(um) = bytes(hop, "um_key") {

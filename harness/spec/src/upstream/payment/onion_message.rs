@@ -16,11 +16,7 @@ pub(in crate::upstream) fn onion_message(out: &mut Reading, text: &str) -> Resul
     let decrypt = list(field(&json, "decrypt")?, "hops")?;
     let either =
         |value: &Value, new: &str, old: &str| bytes(value, new).or_else(|_| bytes(value, old));
-    let mut trace = Trace {
-        out,
-        named: &named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, &named);
 
     let packet = bytes(sent, "onion_message_packet")?;
     let mut stops = Vec::with_capacity(blinded.len());

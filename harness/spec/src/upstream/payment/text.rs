@@ -59,11 +59,7 @@ pub(in crate::upstream) fn text(out: &mut Reading, markdown: &str) -> Result<(),
         json: &json,
         line,
     };
-    let mut trace = Trace {
-        out,
-        named: &named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, &named);
     // The failing hop is the last one; the list begins with it.
     let count = secrets.len();
     let mut packet: Option<(String, Option<String>)> = None;

@@ -1,54 +1,14 @@
 //! Payments over trampolines, to a node and into a blinded path.
 
 use super::{
-    FORWARD, Made, PEEL, Read, Trace, fields, framed, made, record, records, shown_records,
+    Made, Read, Trace, fields, framed, made, nested, record, records, shown_records, slug,
 };
 use crate::upstream::{
-    Named, Reading, bytes, element_lines, field, line_of, list, literal, onion, only, parse,
+    Named, Reading, bytes, element_lines, field, line_of, list, onion, only, parse,
 };
 use serde_json::{Value, json};
 
 const TRAMPOLINE: &[&str] = &["trampoline/receiver/peel"];
-
-/// A peeled onion: what the hop reads, and what it passes on.
-fn peel(
-    trace: &mut Trace<'_, '_>,
-    step: &str,
-    section: &Value,
-    associated_data: &str,
-    path_key: Option<&str>,
-    payload: Option<&str>,
-) -> Read<()> {
-    let mut input = json!({
-        "node_secret": bytes(section, "node_privkey")?,
-        "onion": bytes(section, "onion")?,
-        "associated_data": associated_data,
-    });
-    if let Some(key) = path_key {
-        input["path_key"] = json!(key);
-    }
-    if let Some(payload) = payload {
-        let expect = json!({ "payload": payload });
-        trace.step(
-            format!("{step}-payload"),
-            "onion.peel",
-            input.clone(),
-            expect,
-            PEEL,
-        );
-    }
-    if let Ok(next) = bytes(section, "next_onion") {
-        let expect = json!({ "next_onion": next });
-        trace.step(
-            format!("{step}-next-onion"),
-            "onion.peel",
-            input,
-            expect,
-            FORWARD,
-        );
-    }
-    Ok(())
-}
 
 /// A trampoline payment through one trampoline to a recipient that is one.
 pub(in crate::upstream) fn trampoline(out: &mut Reading, text: &str) -> Result<(), String> {
@@ -58,11 +18,7 @@ pub(in crate::upstream) fn trampoline(out: &mut Reading, text: &str) -> Result<(
 }
 
 pub(super) fn trampoline_steps(out: &mut Reading, named: &Named<'_>, json: &Value) -> Read<()> {
-    let mut trace = Trace {
-        out,
-        named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, named);
     let alice = field(json, "generate_alice")?;
     let inner = made(
         alice,
@@ -83,45 +39,14 @@ pub(super) fn trampoline_steps(out: &mut Reading, named: &Named<'_>, json: &Valu
     payloads(&mut trace, "payload", alice, "hops", false)?;
     send(&mut trace, alice, &inner, &outer)?;
 
-    let associated = &inner.associated_data;
-    let payload_of = |made: &Made, at: usize| -> Read<String> {
-        let hop = made.hops.get(at).ok_or("a hop is missing")?;
-        bytes(hop, "payload")
-    };
+    let beside = json!({"associated_data": inner.associated_data});
     if let Ok(bob) = field(json, "decrypt_bob") {
-        peel(
-            &mut trace,
-            "bob",
-            bob,
-            associated,
-            None,
-            Some(&payload_of(&outer, 0)?),
-        )?;
+        trace.peel("bob", bob, &beside, &outer.payload(0)?)?;
     }
     let carol = field(json, "decrypt_carol")?;
-    let for_carol = payload_of(&outer, 1)?;
-    peel(
-        &mut trace,
-        "carol",
-        carol,
-        associated,
-        None,
-        Some(&for_carol),
-    )?;
-    let carols_key = bytes(carol, "node_privkey")?;
-    let input = json!({
-        "node_secret": carols_key,
-        "onion": inner.onion,
-        "associated_data": associated,
-    });
+    trace.peel("carol", carol, &beside, &outer.payload(1)?)?;
+    let input = carols_trampoline(&mut trace, carol, &inner)?;
     let next = bytes(carol, "next_trampoline_onion")?;
-    trace.step(
-        "carol-trampoline-payload",
-        "trampoline.peel",
-        input.clone(),
-        json!({"payload": payload_of(&inner, 0)?}),
-        TRAMPOLINE,
-    );
     trace.step(
         "carol-next-trampoline-onion",
         "trampoline.peel",
@@ -129,19 +54,11 @@ pub(super) fn trampoline_steps(out: &mut Reading, named: &Named<'_>, json: &Valu
         json!({ "next_onion": next }),
         TRAMPOLINE,
     );
-    let input = json!({
-        "payload": for_carol,
-        "node_secret": carols_key,
-        "associated_data": associated,
-    });
     trace.step(
         "carol-forwards",
         "trampoline.receive",
-        input,
-        json!({"action": "forward", "next": {
-            "node_id": record(&payload_of(&inner, 0)?, 14)?,
-            "records": [{"type": "20", "value": next}],
-        }}),
+        received(&outer.payload(1)?, carol, &beside)?,
+        forwarded(&inner, next)?,
         &["trampoline/receiver/next-onion"],
     );
 
@@ -150,49 +67,75 @@ pub(super) fn trampoline_steps(out: &mut Reading, named: &Named<'_>, json: &Valu
         trace.build("carol-build", "onion.build", &route, onion::CONSTRUCTION);
         payloads(&mut trace, "carol-payload", section, "hops", false)?;
         if let Ok(dave) = field(json, "decrypt_dave") {
-            peel(
-                &mut trace,
-                "dave",
-                dave,
-                associated,
-                None,
-                Some(&payload_of(&route, 0)?),
-            )?;
+            trace.peel("dave", dave, &beside, &route.payload(0)?)?;
         }
     }
     if let Ok(eve) = field(json, "decrypt_eve") {
-        let secret = bytes(eve, "node_privkey")?;
-        let payload = bytes(eve, "decrypted_payload")?;
-        peel(&mut trace, "eve", eve, associated, None, Some(&payload))?;
-        let inside = bytes(eve, "decrypted_trampoline_payload")?;
-        let input = json!({
-            "node_secret": secret,
-            "onion": record(&payload, 20)?,
-            "associated_data": associated,
-        });
-        trace.step(
-            "eve-trampoline-payload",
-            "trampoline.peel",
-            input,
-            json!({ "payload": inside }),
-            TRAMPOLINE,
-        );
-        let input = json!({
-            "payload": payload,
-            "node_secret": secret,
-            "associated_data": associated,
-        });
-        trace.step(
-            "eve-receives",
-            "trampoline.receive",
-            input,
-            json!({"action": "receive"}),
-            &[
-                "trampoline/receiver/final-cltv",
-                "trampoline/receiver/final-amount",
-            ],
-        );
+        eve_receives(&mut trace, eve, &beside)?;
     }
+    Ok(())
+}
+
+/// What Carol finds in the trampoline onion. Answers the input, for what else she makes of it.
+fn carols_trampoline(trace: &mut Trace<'_, '_>, carol: &Value, inner: &Made) -> Read<Value> {
+    let input = json!({
+        "node_secret": bytes(carol, "node_privkey")?,
+        "onion": inner.onion,
+        "associated_data": inner.associated_data,
+    });
+    trace.step(
+        "carol-trampoline-payload",
+        "trampoline.peel",
+        input.clone(),
+        json!({"payload": inner.payload(0)?}),
+        TRAMPOLINE,
+    );
+    Ok(input)
+}
+
+/// What a trampoline is given that is to act on the payload of its hop.
+fn received(payload: &str, section: &Value, beside: &Value) -> Read<Value> {
+    Ok(json!({
+        "payload": payload,
+        "node_secret": bytes(section, "node_privkey")?,
+        "associated_data": beside["associated_data"],
+    }))
+}
+
+/// It sends the onion `next` to the node that the first trampoline's payload names.
+fn forwarded(inner: &Made, next: String) -> Read<Value> {
+    Ok(json!({"action": "forward", "next": {
+        "node_id": record(&inner.payload(0)?, 14)?,
+        "records": [{"type": "20", "value": next}],
+    }}))
+}
+
+/// The recipient, who is a trampoline.
+fn eve_receives(trace: &mut Trace<'_, '_>, eve: &Value, beside: &Value) -> Read<()> {
+    let payload = bytes(eve, "decrypted_payload")?;
+    trace.peel("eve", eve, beside, &payload)?;
+    let inside = bytes(eve, "decrypted_trampoline_payload")?;
+    trace.step(
+        "eve-trampoline-payload",
+        "trampoline.peel",
+        json!({
+            "node_secret": bytes(eve, "node_privkey")?,
+            "onion": record(&payload, 20)?,
+            "associated_data": beside["associated_data"],
+        }),
+        json!({ "payload": inside }),
+        TRAMPOLINE,
+    );
+    trace.step(
+        "eve-receives",
+        "trampoline.receive",
+        received(&payload, eve, beside)?,
+        json!({"action": "receive"}),
+        &[
+            "trampoline/receiver/final-cltv",
+            "trampoline/receiver/final-amount",
+        ],
+    );
     Ok(())
 }
 
@@ -209,8 +152,9 @@ fn payloads(
         let tlvs = hop.get("tlvs").map_or_else(|| field(hop, "payload"), Ok)?;
         let last = at + 1 == hops.len();
         let payload = framed(hop)?;
-        let blinded = records(&payload, true)?.iter().any(|(kind, _)| *kind == 10);
-        let input = json!({
+        let found = records(&payload, true)?;
+        let has = |wanted: u64| found.iter().any(|(kind, _)| *kind == wanted);
+        let mut input = json!({
             "payload": payload,
             "position": match (trampoline, last) {
                 (true, true) => "trampoline-final",
@@ -220,11 +164,9 @@ fn payloads(
             },
             "dialect": "trampoline/pr-836",
         });
-        let mut input = input;
         // Without the hop's key the data stays sealed; the path key came with the HTLC, unless the
         // payload has it.
-        let inner_key = records(&payload, true)?.iter().any(|(kind, _)| *kind == 12);
-        if blinded && !inner_key {
+        if has(10) && !has(12) {
             // Any will do, since nothing is opened with it.
             let any = "02989c0b76cb563971fdc9bef31ec06c3560f3249d6ee9e5d83c57625596e05f6f";
             if trampoline {
@@ -328,221 +270,162 @@ pub(in crate::upstream) fn trampoline_to_blinded(
 }
 
 fn to_blinded_steps(out: &mut Reading, named: &Named<'_>, json: &Value) -> Read<()> {
-    let mut trace = Trace {
-        out,
-        named,
-        prefix: "",
-    };
+    let mut trace = Trace::new(out, named);
     let path = field(json, "generate_blinded_path_eve")?;
     blinded_path(&mut trace, path)?;
 
     let inside = field(json, "generate_trampoline_onion")?;
-    let associated = bytes(inside, "associated_data")?;
     let inner = if inside.get("hops").is_some() {
         payloads(&mut trace, "trampoline-payload", inside, "hops", true)?;
         made(inside, "hops", "session_key", "trampoline_onion")?
     } else {
-        // One trampoline; its fields stand in the section itself.
-        let payload = bytes(inside, "encoded_tlvs")?;
-        let input = json!({"payload": payload, "position": "trampoline-final"});
-        // The section holds the finished onion as well, which is no field of the payload.
-        let given: Vec<_> = fields(inside)?
-            .into_iter()
-            .filter(|(name, _)| name != "trampoline_onion_packet")
-            .collect();
-        trace.payload(
-            "trampoline-payload-0",
-            &input,
-            &given,
-            &["trampoline/receiver/recipient-paths"],
-        );
-        let features = json!({"recipient_features": record(&payload, 21)?});
-        trace.step(
-            "trampoline-payload-0-recipient-features",
-            "payload.decode",
-            input,
-            features,
-            &["trampoline/receiver/recipient-features"],
-        );
-        Made {
-            session_key: bytes(inside, "session_key")?,
-            associated_data: associated.clone(),
-            hops: vec![json!({
-                "pubkey": bytes(inside, "trampoline_node_id")?,
-                "payload": payload,
-            })],
-            shared_secrets: Vec::new(),
-            onion: bytes(inside, "trampoline_onion")?,
-        }
+        only_trampoline(&mut trace, inside)?
     };
+    let beside = json!({"associated_data": inner.associated_data});
     trace.build("trampoline-build", "trampoline.build", &inner, TRAMPOLINE);
     let section = field(json, "generate_payment_onion")?;
     let outer = made(section, "hops", "session_key", "onion")?;
     trace.build("build", "onion.build", &outer, onion::CONSTRUCTION);
     payloads(&mut trace, "payload", section, "hops", false)?;
 
-    let payload_of = |made: &Made, at: usize| -> Read<String> {
-        let hop = made.hops.get(at).ok_or("a hop is missing")?;
-        bytes(hop, "payload")
-    };
     let bob = field(json, "relay_payment_bob")?;
-    peel(
-        &mut trace,
-        "bob",
-        bob,
-        &associated,
-        None,
-        Some(&payload_of(&outer, 0)?),
-    )?;
+    trace.peel("bob", bob, &beside, &outer.payload(0)?)?;
     let carol = field(json, "decrypt_onion_carol")?;
-    let for_carol = payload_of(&outer, 1)?;
-    peel(
-        &mut trace,
-        "carol",
-        carol,
-        &associated,
-        None,
-        Some(&for_carol),
-    )?;
-    let carols_key = bytes(carol, "node_privkey")?;
-    let input = json!({
-        "node_secret": carols_key,
-        "onion": inner.onion,
-        "associated_data": associated,
-    });
-    trace.step(
-        "carol-trampoline-payload",
-        "trampoline.peel",
-        input,
-        json!({"payload": payload_of(&inner, 0)?}),
-        TRAMPOLINE,
-    );
+    trace.peel("carol", carol, &beside, &outer.payload(1)?)?;
+    carols_trampoline(&mut trace, carol, &inner)?;
     let relay = field(json, "relay_payment_carol")?;
     let onward = made(relay, "hops", "session_key", "onion")?;
     trace.build("carol-build", "onion.build", &onward, onion::CONSTRUCTION);
     payloads(&mut trace, "carol-payload", relay, "hops", false)?;
     let delivers = inner.hops.len() == 1;
-    let input = json!({
-        "payload": for_carol,
-        "node_secret": carols_key,
-        "associated_data": associated,
-    });
-    let (expect, covers): (Value, &[&'static str]) = if delivers {
-        (
-            json!({"action": "deliver"}),
-            &["trampoline/receiver/recipient-paths"],
-        )
+    let (expect, cover) = if delivers {
+        let expect = json!({"action": "deliver"});
+        (expect, "trampoline/receiver/recipient-paths")
     } else {
-        let packet = record(&payload_of(&onward, 0)?, 20)?;
-        (
-            json!({"action": "forward", "next": {
-                "node_id": record(&payload_of(&inner, 0)?, 14)?,
-                "records": [{"type": "20", "value": packet}],
-            }}),
-            &["trampoline/receiver/next-onion"],
-        )
+        let packet = record(&onward.payload(0)?, 20)?;
+        let expect = forwarded(&inner, packet)?;
+        (expect, "trampoline/receiver/next-onion")
     };
-    trace.step("carol-relays", "trampoline.receive", input, expect, covers);
+    let input = received(&outer.payload(1)?, carol, &beside)?;
+    trace.step(
+        "carol-relays",
+        "trampoline.receive",
+        input,
+        expect,
+        &[cover],
+    );
+    let end = match delivers {
+        true => delivered,
+        false => trampolines_to_the_end,
+    };
+    end(&mut trace, json, &beside, &onward)
+}
 
+/// The onion for a single trampoline, whose fields stand in the section itself.
+fn only_trampoline(trace: &mut Trace<'_, '_>, inside: &Value) -> Read<Made> {
+    let payload = bytes(inside, "encoded_tlvs")?;
+    let input = json!({"payload": payload, "position": "trampoline-final"});
+    // The section holds the finished onion as well, which is no field of the payload.
+    let given: Vec<_> = fields(inside)?
+        .into_iter()
+        .filter(|(name, _)| name != "trampoline_onion_packet")
+        .collect();
+    trace.payload(
+        "trampoline-payload-0",
+        &input,
+        &given,
+        &["trampoline/receiver/recipient-paths"],
+    );
+    let features = json!({"recipient_features": record(&payload, 21)?});
+    trace.step(
+        "trampoline-payload-0-recipient-features",
+        "payload.decode",
+        input,
+        features,
+        &["trampoline/receiver/recipient-features"],
+    );
+    Ok(Made {
+        session_key: bytes(inside, "session_key")?,
+        associated_data: bytes(inside, "associated_data")?,
+        hops: vec![json!({
+            "pubkey": bytes(inside, "trampoline_node_id")?,
+            "payload": payload,
+        })],
+        shared_secrets: Vec::new(),
+        onion: bytes(inside, "trampoline_onion")?,
+    })
+}
+
+/// The first case: Carol delivers into the path, whose nodes know nothing of trampolines.
+fn delivered(trace: &mut Trace<'_, '_>, json: &Value, beside: &Value, onward: &Made) -> Read<()> {
+    let dave = field(json, "relay_payment_dave")?;
+    let for_dave = onward.payload(0)?;
+    trace.peel("dave", dave, beside, &for_dave)?;
+    let input = json!({
+        "payload": for_dave,
+        "position": "blinded-intermediate",
+        "node_secret": bytes(dave, "node_privkey")?,
+    });
+    trace.payload("dave-payload", &input, &fields(field(dave, "tlvs")?)?, &[]);
     let eve = field(json, "receive_payment_eve")?;
-    if delivers {
-        let dave = field(json, "relay_payment_dave")?;
-        peel(
-            &mut trace,
-            "dave",
-            dave,
-            &associated,
-            None,
-            Some(&payload_of(&onward, 0)?),
-        )?;
-        let input = json!({
-            "payload": payload_of(&onward, 0)?,
-            "position": "blinded-intermediate",
-            "node_secret": bytes(dave, "node_privkey")?,
-        });
-        trace.payload("dave-payload", &input, &fields(field(dave, "tlvs")?)?, &[]);
-        let path_key = bytes(eve, "path_key")?;
-        trace.step(
-            "dave-payload-next-path-key",
-            "payload.decode",
-            input,
-            json!({ "next_path_key": path_key }),
-            &["bolt04/payload/reader/path-key-payload"],
-        );
-        let payload = payload_of(&onward, 1)?;
-        peel(
-            &mut trace,
-            "eve",
-            eve,
-            &associated,
-            Some(&path_key),
-            Some(&payload),
-        )?;
-        let input = json!({
+    let path_key = bytes(eve, "path_key")?;
+    trace.step(
+        "dave-payload-next-path-key",
+        "payload.decode",
+        input,
+        json!({ "next_path_key": path_key }),
+        &["bolt04/payload/reader/path-key-payload"],
+    );
+    let payload = onward.payload(1)?;
+    let mut with_key = beside.clone();
+    with_key["path_key"] = json!(path_key);
+    trace.peel("eve", eve, &with_key, &payload)?;
+    trace.step(
+        "eve-path-id",
+        "payload.decode",
+        json!({
             "payload": payload,
             "position": "blinded-final",
             "node_secret": bytes(eve, "node_privkey")?,
             "path_key": path_key,
-        });
-        trace.step(
-            "eve-path-id",
-            "payload.decode",
-            input,
-            json!({"encrypted_data": {"path_id": bytes(eve, "path_id")?}}),
-            &["bolt04/payload/reader/path-key-htlc"],
-        );
-        return Ok(());
-    }
-    trampolines_to_the_end(&mut trace, json, &associated, &onward, eve)
+        }),
+        json!({"encrypted_data": {"path_id": bytes(eve, "path_id")?}}),
+        &["bolt04/payload/reader/path-key-htlc"],
+    );
+    Ok(())
 }
 
 /// The second case: every node of the path is a trampoline.
 fn trampolines_to_the_end(
     trace: &mut Trace<'_, '_>,
     json: &Value,
-    associated: &str,
+    beside: &Value,
     onward: &Made,
-    eve: &Value,
 ) -> Read<()> {
-    let first = |made: &Made| -> Read<String> {
-        bytes(made.hops.first().ok_or("a hop is missing")?, "payload")
-    };
     let dave = field(json, "decrypt_onion_dave")?;
-    let for_dave = first(onward)?;
-    peel(trace, "dave", dave, associated, None, Some(&for_dave))?;
-    let daves_key = bytes(dave, "node_privkey")?;
+    let for_dave = onward.payload(0)?;
+    trace.peel("dave", dave, beside, &for_dave)?;
     let relay = field(json, "relay_payment_dave")?;
     let last = made(relay, "hops", "session_key", "onion")?;
     trace.build("dave-build", "onion.build", &last, onion::CONSTRUCTION);
     payloads(trace, "dave-payload", relay, "hops", false)?;
-    let for_eve = first(&last)?;
+    let for_eve = last.payload(0)?;
     // What Dave finds inside, what he makes of it, and what he sends on.
-    let found = fields(field(dave, "trampoline_tlvs")?)?;
-    let input = json!({
-        "payload": for_dave,
-        "node_secret": daves_key,
-        "associated_data": associated,
-    });
-    for (name, value) in found {
-        let expect = name
-            .rsplit('.')
-            .fold(literal(value), |inner, key| json!({key: inner}));
+    let input = received(&for_dave, dave, beside)?;
+    for (name, value) in fields(field(dave, "trampoline_tlvs")?)? {
         trace.step(
-            format!("dave-trampoline-payload-{}", name.replace(['_', '.'], "-")),
+            format!("dave-trampoline-payload-{}", slug(&name)),
             "trampoline.receive",
             input.clone(),
-            json!({ "payload": expect }),
+            json!({"payload": nested(&name, &value)}),
             &[
                 "trampoline/receiver/path-key",
                 "trampoline/receiver/blinded-valid",
             ],
         );
     }
-    let tlvs = field(
-        list(relay, "hops")?.first().ok_or("a hop is missing")?,
-        "tlvs",
-    )?;
-    let path_key = bytes(tlvs, "current_path_key")?;
+    let hop = list(relay, "hops")?.first().ok_or("a hop is missing")?;
+    let path_key = bytes(field(hop, "tlvs")?, "current_path_key")?;
     trace.step(
         "dave-relays",
         "trampoline.receive",
@@ -556,22 +439,16 @@ fn trampolines_to_the_end(
             "trampoline/receiver/next-onion",
         ],
     );
-    peel(trace, "eve", eve, associated, None, Some(&for_eve))?;
+    let eve = field(json, "receive_payment_eve")?;
+    trace.peel("eve", eve, beside, &for_eve)?;
     let inside = field(field(eve, "tlvs")?, "trampoline_onion")?;
-    let input = json!({
-        "payload": for_eve,
-        "node_secret": bytes(eve, "node_privkey")?,
-        "associated_data": associated,
-    });
+    let input = received(&for_eve, eve, beside)?;
     for (name, value) in fields(inside)? {
-        let expect = name
-            .rsplit('.')
-            .fold(literal(value), |inner, key| json!({key: inner}));
         trace.step(
-            format!("eve-trampoline-payload-{}", name.replace(['_', '.'], "-")),
+            format!("eve-trampoline-payload-{}", slug(&name)),
             "trampoline.receive",
             input.clone(),
-            json!({"action": "receive", "payload": expect}),
+            json!({"action": "receive", "payload": nested(&name, &value)}),
             &["trampoline/receiver/path-key"],
         );
     }
