@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::style::{Paint, Style};
 use crate::text::{clean, clean_lines, count, cut, duration, wrap};
 use lnconform_engine::record::{
-    Blame, Check, Keyword, Observation, Outcome, Record, SnapshotState,
+    Blame, Check, Keyword, Observation, Outcome, Record, Run, SnapshotState,
 };
 use lnconform_engine::results::{ReadEnd, ResultsError, Sink, visit};
 use std::fmt::Write as _;
@@ -136,7 +136,8 @@ impl<'a, W: Write> View<'a, W> {
         }
         self.shown += 1;
         if self.shown <= FULL {
-            let text = snapshot(observation, self.style);
+            let store = self.digest.header.as_ref().and_then(store);
+            let text = snapshot(observation, store, self.style);
             self.print(&text);
         }
     }
@@ -402,8 +403,19 @@ pub fn failure(
     b.text
 }
 
-/// One observation that differs from its snapshot.
-fn snapshot(observation: &Observation, style: Style) -> String {
+/// The store of snapshots that the command of a run named: what accepts a change has to name it too.
+fn store(run: &Run) -> Option<&str> {
+    let mut words = run.command.iter().map(String::as_str);
+    words
+        .find_map(|word| match word.strip_prefix("--snapshots")? {
+            "" => Some(None),
+            joined => joined.strip_prefix('=').map(Some),
+        })
+        .and_then(|joined| joined.or_else(|| words.next()))
+}
+
+/// One observation that differs from its snapshot, in the store that the run named.
+fn snapshot(observation: &Observation, store: Option<&str>, style: Style) -> String {
     let who = match (&observation.implementation, &observation.roles) {
         (Some(name), _) => name.clone(),
         (None, Some(roles)) => lnconform_engine::record::roles_text(roles),
@@ -435,11 +447,13 @@ fn snapshot(observation: &Observation, style: Style) -> String {
             false,
         );
     }
-    b.line(
-        "accept",
-        &format!("lnconform bless '{}'", observation.id),
-        true,
+    let store = store.map(|dir| format!(" --snapshots '{}'", dir.replace('\'', "'\\''")));
+    let accept = format!(
+        "lnconform bless '{}'{}",
+        observation.id,
+        store.unwrap_or_default()
     );
+    b.line("accept", &accept, true);
     b.text.push('\n');
     b.text
 }
