@@ -26,8 +26,10 @@ root=$(realpath "$ACTION/../../..")
 own=v$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -1)
 version=${VERSION:-$own}
 case "$version" in
-    *[!A-Za-z0-9.+-]*) echo "::error::the input version is no version: write it as v0.1.0"; exit 2 ;;
+    *[!A-Za-z0-9.+-]*) ;;
+    v[0-9]*) written=yes ;;
 esac
+[ "${written:-}" = yes ] || { echo "::error::the input version is no version: write it as $own"; exit 2; }
 case "$(uname -s)-$(uname -m)" in
     Linux-x86_64) target=x86_64-unknown-linux-gnu ;;
     Linux-aarch64) target=aarch64-unknown-linux-gnu ;;

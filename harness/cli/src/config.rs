@@ -92,7 +92,7 @@ pub fn template() -> String {
          # vectors: [conformance/vectors]\n\
          # Failures that are known; `lnconform baseline init -o conformance/expectations.yaml` writes it.\n\
          # expectations: [conformance/expectations.yaml]\n\
-         # Your implementation: see docs/adapter.md of lnconform.\n\
+         # Your implementation (docs/adapter.md of lnconform); without it, all that is installed takes part.\n\
          # adapters: [\"mynode=./conformance/adapter\"]\n\
          # Filters by name: `lnconform run --set offers`; `default` is taken where no filter is given.\n\
          sets:\n  default: [\"**\"]\n  offers: [\"bolt12/**\"]\n",

@@ -3,6 +3,9 @@
 
 mod shared;
 
+use std::path::Path;
+use std::process::Command;
+
 fn run(args: &[&str]) -> (Option<i32>, String) {
     shared::run("electrum.jsonl", args)
 }
@@ -39,7 +42,7 @@ fn what_its_daemon_answers_is_taken_in_bounds_and_told_with_whose_fault_it_is() 
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let output = Command::new("python3")
         .arg(tests.join("electrum_rpc.py"))
-        .arg(repository().join("harness/adapters/electrum"))
+        .arg(shared::repository().join("harness/adapters/electrum"))
         .output()
         .expect("the README asks for Python 3");
     let said = String::from_utf8_lossy(&output.stderr);

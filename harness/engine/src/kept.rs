@@ -199,7 +199,9 @@ fn answer_at(path: &Path, role: &str, nodes: &Arc<BTreeMap<String, LiveNode>>) -
     fn serve(stream: &UnixStream, node: &LiveNode) -> std::io::Result<()> {
         let mut out = stream;
         for line in BufReader::new(stream).lines() {
-            writeln!(out, "{}", ask(node, &line?))?;
+            // In one piece: a client that reads once has the whole answer.
+            let answer = format!("{}\n", ask(node, &line?));
+            out.write_all(answer.as_bytes())?;
         }
         Ok(())
     }

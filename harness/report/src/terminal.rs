@@ -130,7 +130,8 @@ impl<'a, W: Write> View<'a, W> {
         }
         self.shown += 1;
         if self.shown <= FULL {
-            let text = unexpected::snapshot(observation, self.style);
+            let store = self.digest.header.as_ref().and_then(unexpected::store);
+            let text = unexpected::snapshot(observation, store, self.style);
             self.print(&text);
         }
     }

@@ -180,14 +180,18 @@ pub(crate) fn units(markdown: &str) -> Vec<Unit> {
     found
 }
 
-/// The first heading of a Markdown text.
+/// The title in the preamble of a bLIP, which is fenced code before the first heading; else the first
+/// heading of a Markdown text.
 pub(crate) fn title(markdown: &str) -> Option<String> {
     let mut fenced = false;
     markdown.lines().find_map(|line| {
         fenced ^= line.trim().starts_with("```");
-        heading(line)
-            .filter(|_| !fenced)
-            .map(|(_, title)| title.to_owned())
+        let found = if fenced {
+            line.strip_prefix("Title:").map(str::trim)
+        } else {
+            heading(line).map(|(_, title)| title)
+        };
+        found.filter(|title| !title.is_empty()).map(str::to_owned)
     })
 }
 
@@ -543,6 +547,18 @@ fn split(text: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_title_is_that_of_the_preamble_or_the_first_heading() {
+        let of = |text: &str| title(text);
+        let blip = "```\nbLIP: 99\nTitle: Echo, twice\nStatus: Draft\n```\n\n## Abstract\n";
+        assert_eq!(of(blip).as_deref(), Some("Echo, twice"));
+        assert_eq!(of("```\n# no\n```\n# Yes\n").as_deref(), Some("Yes"));
+        assert_eq!(of(TEXT).as_deref(), Some("A Made-up Protocol"));
+        // Code below a heading is none of its title.
+        assert_eq!(of("# A\n```\nTitle: B\n```\n").as_deref(), Some("A"));
+        assert_eq!(of("words"), None);
+    }
 
     const TEXT: &str = "\
 # A Made-up Protocol

@@ -281,8 +281,12 @@ fn a_release_is_taken_by_its_checksum() {
     assert!(!place.path("keep/v9.9.9").exists());
     let unknown = get(&sum, "v1.2.3");
     assert_eq!(unknown.code, Some(2), "{}", unknown.screen());
-    let no_version = get(&sum, "v1;ls");
-    assert_eq!(no_version.code, Some(2), "{}", no_version.screen());
+    for written in ["v1;ls", "9.9.9", "latest"] {
+        let none = get(&sum, written);
+        assert_eq!(none.code, Some(2), "{}", none.screen());
+        let told = "write it as v9.9.9";
+        assert!(none.stdout.contains(told), "{written}: {}", none.screen());
+    }
 }
 
 /// Every workflow and the action: code of others by its hash, rights as few as they can be,
@@ -337,4 +341,48 @@ fn workflows_keep_to_least_privilege() {
             );
         }
     }
+}
+
+/// The page about the action has its inputs and outputs, and shows steps that it and the rules above take.
+#[test]
+fn the_page_has_every_input_and_output_and_its_examples_fit() {
+    let page = std::fs::read_to_string(repository("docs/actions.md")).unwrap();
+    let action = yaml(&repository(ACTION).join("action.yml"));
+    let inputs = action["inputs"].as_object().unwrap();
+    let names = inputs
+        .keys()
+        .chain(action["outputs"].as_object().unwrap().keys());
+    let missing: Vec<_> = names
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/actions.md does not name {missing:?}"
+    );
+
+    let fenced = page.split("```yaml\n").skip(1);
+    let shown: Vec<Value> = fenced
+        .filter_map(|rest| rest.split("```").next())
+        .map(|text| serde_yaml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}")))
+        .collect();
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown[0]["permissions"], json!({"contents": "read"}));
+    let whole = shown[0]["jobs"]["conformance"]["steps"].as_array();
+    let steps = whole.into_iter().chain(shown[1].as_array()).flatten();
+    let mut ours = 0;
+    for step in steps {
+        let Some(uses) = step["uses"].as_str() else {
+            continue;
+        };
+        if uses == "OWNER/lnconform/.github/actions/conformance@COMMIT" {
+            ours += 1;
+            for name in step["with"].as_object().unwrap().keys() {
+                assert!(inputs.contains_key(name), "the action has no input {name}");
+            }
+            continue;
+        }
+        let hash = uses.split_once('@').map_or("", |(_, hash)| hash);
+        assert!(hash.len() == 40, "{uses} is not pinned by hash");
+    }
+    assert_eq!(ours, 2);
 }

@@ -58,7 +58,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// What the command line says of a command that asks for help at its end; it reads all before that.
-fn refused(command: &str) -> Option<String> {
+pub(crate) fn refused(command: &str) -> Option<String> {
     let output = Command::new(binary())
         .args(words(command).iter().skip(1))
         .arg("--help")

@@ -123,3 +123,29 @@ fn others_have_snapshots_where_they_name_a_store() {
     let refused = place.run(&["bless"]).code(2);
     screen!("bless_others", screens(&[blessed, refused]));
 }
+
+/// What a screen says to type accepts the change in the store that the run was given, not in another.
+#[test]
+fn what_accepts_names_the_store_of_the_run() {
+    let place = Place::new();
+    let run = |mode: &str, code: i32| {
+        let adapter = bigsize("mine", mode);
+        let check = "bolt01/bigsize/decode-253";
+        let args = ["run", check, "--adapter", &adapter, "--snapshots", "my own"];
+        place.run(&args).code(code)
+    };
+    let _ = run("right", 3);
+    let _ = place.run(&["bless", "--snapshots", "my own"]).code(0);
+    let _ = run("right", 0);
+    let changed = run("off-by-one", 1).stdout;
+    let accept = changed
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("accept"));
+    let line = accept.expect(&changed).trim();
+    let line = line.replacen("lnconform", "\"$0\"", 1);
+    let binary = lnconform_tests::binary().to_string_lossy();
+    let shell = place.within("/bin/sh".as_ref(), &["-c", &line, &binary]);
+    let blessed = place.finish(shell, &[], "").code(0);
+    assert!(blessed.stdout.contains("1 written"), "{}", blessed.screen());
+    let _ = run("right", 3);
+}

@@ -61,7 +61,7 @@ pub fn explain(args: &ExplainArgs) -> Done {
         let ids = ids.chain(BUILTINS.iter().map(|b| b.name));
         let near = lnconform_yaml::suggest(&args.id, ids).map(|n| format!("; did you mean `{n}`?"));
         return Err(Failure::usage(format!(
-            "`{}` is neither a check nor a requirement nor an implementation{}",
+            "`{}` is no check, requirement, mutant, misbehaviour or implementation{}",
             args.id,
             near.unwrap_or_else(|| "; `lnconform list` shows the checks".into())
         )));

@@ -18,7 +18,7 @@ pub fn init(args: &InitArgs) -> Done {
     file.write_all(config::template().as_bytes())
         .map_err(told)?;
     print(format!(
-        "{}: uncomment what you need, then `lnconform run`",
+        "{}: name your adapter in it, then `lnconform run`; without one, all that is installed takes part",
         args.file.display()
     ));
     Ok(0)

@@ -4,7 +4,7 @@ use super::Requirement;
 use crate::difference::{self, Lines, Mark};
 use crate::style::{Paint, Style};
 use crate::text::{clean, clean_lines, cut, wrap};
-use lnconform_engine::record::{Check, Keyword, Observation, Outcome, SnapshotState};
+use lnconform_engine::record::{Check, Keyword, Observation, Outcome, Run, SnapshotState};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -184,8 +184,19 @@ pub fn failure(
     b.text
 }
 
-/// One observation that differs from its snapshot.
-pub(super) fn snapshot(observation: &Observation, style: Style) -> String {
+/// The store of snapshots that the command of a run named: what accepts a change has to name it too.
+pub(super) fn store(run: &Run) -> Option<&str> {
+    let mut words = run.command.iter().map(String::as_str);
+    words
+        .find_map(|word| match word.strip_prefix("--snapshots")? {
+            "" => Some(None),
+            joined => joined.strip_prefix('=').map(Some),
+        })
+        .and_then(|joined| joined.or_else(|| words.next()))
+}
+
+/// One observation that differs from its snapshot, in the store that the run named.
+pub(super) fn snapshot(observation: &Observation, store: Option<&str>, style: Style) -> String {
     let changed = observation.snapshot == SnapshotState::Changed;
     let (what, paint) = if changed {
         ("CHANGED", Paint::Bad)
@@ -216,11 +227,13 @@ pub(super) fn snapshot(observation: &Observation, style: Style) -> String {
             false,
         );
     }
-    b.line(
-        "accept",
-        &format!("lnconform bless '{}'", observation.id),
-        true,
+    let store = store.map(|dir| format!(" --snapshots '{}'", dir.replace('\'', "'\\''")));
+    let accept = format!(
+        "lnconform bless '{}'{}",
+        observation.id,
+        store.unwrap_or_default()
     );
+    b.line("accept", &accept, true);
     b.text.push('\n');
     b.text
 }
