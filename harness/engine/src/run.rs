@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(50);
 
 /// How many clusters may be alive for each that is at work: the others start, stop, or wait.
-const ALIVE: usize = 3;
+const ALIVE: usize = 4;
 
 /// Exit codes of `run`, in the order in which the first that applies is taken.
 pub mod exit {
@@ -329,7 +329,7 @@ fn cluster_lane(
     let foretold = |item: &Item<'_>, finding: Option<&Finding>| foretold(setup, item, finding);
     // A cluster that starts mostly waits for its nodes: while `jobs` clusters are at work, others
     // are made ready.
-    let (starting, working) = (Turns::new(setup.jobs + 1), Turns::new(setup.jobs));
+    let (starting, working) = (Turns::new(setup.jobs + 2), Turns::new(setup.jobs));
     let stage = Stage {
         starting: &starting,
         working: &working,

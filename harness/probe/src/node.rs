@@ -10,6 +10,7 @@ pub(crate) mod hook;
 pub(crate) mod net;
 mod relays;
 mod route;
+mod slots;
 pub(crate) mod state;
 pub(crate) mod tap;
 mod tip;

@@ -3,8 +3,8 @@
 //! Everything lies in `state/` below the node's folder. LDK's manager, its monitors and the probe's own
 //! memory share one file, so that none can be older than the others: LDK closes a channel whose monitor
 //! knows more than its manager. The file is written before a message goes out and before an event is told,
-//! so that nobody has seen what a killed probe does not remember. Files are replaced by renaming. They are
-//! not synced to the disk: a regtest node has to outlive its process, not the machine.
+//! so that nobody has seen what a killed probe does not remember ([`slots`](crate::node::slots)). It is not synced
+//! to the disk: a regtest node has to outlive its process, not the machine.
 //!
 //! Not remembered: AMP sets that are not settled (their HTLCs are failed), HTLCs that LDK has not sent yet, what
 //! was said in onion messages, and the inner secrets of trampoline payments.
@@ -17,6 +17,7 @@ use crate::node::book;
 use crate::node::chain::Bitcoind;
 use crate::node::env::{Env, NoRoutes, lock};
 use crate::node::hexed::Hexed;
+use crate::node::slots::Slots;
 use crate::node::{Cm, Monitor, Node};
 use crate::payee::{self, Held};
 use crate::proofs;
@@ -32,6 +33,7 @@ use lightning03::util::ser::{ReadableArgs, Writeable};
 use lnconform_protocol::OpError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -47,10 +49,13 @@ const DRAWS: u64 = 1_000;
 /// The folder of a node's state.
 pub struct Store {
     dir: PathBuf,
-    /// False once the node has stopped: whoever still runs must not write over its successor's.
-    open: Mutex<bool>,
+    /// None once the node has stopped: whoever still runs must not write over its successor's.
+    files: Mutex<Option<Files>>,
     monitors: Mutex<Monitors>,
 }
+
+/// By what is in them.
+type Files = BTreeMap<String, Slots>;
 
 /// What LDK wants to have kept of each channel, by its name.
 #[derive(Default)]
@@ -70,35 +75,37 @@ impl Store {
         fs::create_dir_all(&dir)?;
         Ok(Self {
             dir,
-            open: Mutex::new(true),
+            files: Mutex::new(Some(Files::new())),
             monitors: Mutex::default(),
         })
     }
 
-    /// Puts a file there, whole or not at all.
+    /// Writes one of the files, whole or not at all.
     ///
     /// # Errors
     /// What the system says, and that the node has stopped.
     pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         // Held while writing, so that nothing is written any more once it is closed.
-        let open = lock(&self.open);
-        if !*open {
-            return Err(io::Error::other("the node has stopped"));
-        }
-        let new = self.dir.join(format!("{name}.new"));
-        fs::write(&new, bytes)?;
-        fs::rename(&new, self.dir.join(name))
+        let mut files = lock(&self.files);
+        self.slots(&mut files, name)?.put(bytes)
     }
 
-    /// A file's bytes, if it is there.
+    /// What was last written to one of the files, if anything was.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says, and that the node has stopped.
     pub fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.dir.join(name)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
+        let mut files = lock(&self.files);
+        self.slots(&mut files, name)?.get()
+    }
+
+    fn slots<'a>(&self, files: &'a mut Option<Files>, name: &str) -> io::Result<&'a mut Slots> {
+        let files = files
+            .as_mut()
+            .ok_or_else(|| io::Error::other("the node has stopped"))?;
+        match files.entry(name.to_owned()) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(Slots::open(&self.dir, name)?)),
         }
     }
 
@@ -106,7 +113,7 @@ impl Store {
     /// tell of it. `false` once the node has stopped: the channel rests.
     pub fn put_monitor(&self, name: &str, monitor: &ChannelMonitor<InMemorySigner>) -> bool {
         self.put_channel(name, monitor.encode());
-        *lock(&self.open)
+        lock(&self.files).is_some()
     }
 
     fn put_channel(&self, name: &str, bytes: Vec<u8>) {
@@ -143,7 +150,7 @@ impl Store {
 
     /// From now on nothing is written.
     pub fn close(&self) {
-        *lock(&self.open) = false;
+        *lock(&self.files) = None;
     }
 }
 
@@ -500,10 +507,10 @@ mod tests {
         store.put("a", b"1").unwrap();
         store.put("a", b"22").unwrap();
         assert_eq!(store.get("a").unwrap().unwrap(), b"22");
+        let successor = Store::open(dir.path().join("state")).unwrap();
         store.close();
         assert!(store.put("a", b"333").is_err());
-        assert_eq!(store.get("a").unwrap().unwrap(), b"22");
-        assert!(!dir.path().join("state/a.new").exists());
+        assert_eq!(successor.get("a").unwrap().unwrap(), b"22");
     }
 
     #[test]
