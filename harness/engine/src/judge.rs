@@ -3,6 +3,7 @@
 use crate::ledger::Ledger;
 use crate::plan::{Participant, Unit, Who, role_names};
 use crate::record::{Blame, Check, Failure, Keyword, Outcome, Transcript};
+use crate::shell;
 use jiff::civil::Date;
 use lnconform_protocol::Answer;
 use lnconform_vectors::case::Case;
@@ -195,7 +196,7 @@ impl Judge<'_> {
     }
 
     fn rerun_command(&self, check: &Check) -> String {
-        let mut command = format!("lnconform run {}", quoted(&check.id));
+        let mut command = format!("lnconform run {}", shell::quoted(&check.id));
         match (&check.implementation, &check.roles) {
             (Some(name), _) => command.push_str(&format!(" --adapter {}", self.adapter(name))),
             (None, Some(roles)) => {
@@ -221,23 +222,13 @@ impl Judge<'_> {
                     .chain(launch.args.iter().cloned());
                 // Split like shell words once by us, and once by the shell it is typed into.
                 let words: Vec<String> = words
-                    .map(|word| if plain(&word) { word } else { quoted(&word) })
+                    .map(|word| shell::word(&word).into_owned())
                     .collect();
-                quoted(&format!("{name}={}", words.join(" ")))
+                shell::quoted(&format!("{name}={}", words.join(" ")))
             }
             None => name.to_owned(),
         }
     }
-}
-
-fn plain(word: &str) -> bool {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-=,:@%+".contains(c);
-    !word.is_empty() && word.chars().all(harmless)
-}
-
-/// A word in single quotes, for a shell.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// An answer as a value: `{"error": …}`, `{"unsupported": …}`, or the result itself.

@@ -6,6 +6,7 @@
 //! without an RPC of its own is reached that way, in the very state that the failure left it in.
 
 use crate::cluster::{Cluster, LiveNode};
+use crate::shell;
 use lnconform_protocol::Answer;
 use lnconform_regtest::chain::{Chain, ChainInfo};
 use lnconform_regtest::electrum_server::ElectrumServer;
@@ -153,13 +154,7 @@ fn of_node(node: &LiveNode, socket: Option<&PathBuf>) -> String {
 
 /// A path as a word for the shell.
 fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    shell::word(&path.to_string_lossy()).into_owned()
 }
 
 /// What an adapter makes of a line: the answer with the line's id.

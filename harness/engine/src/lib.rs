@@ -21,6 +21,7 @@ pub mod redact;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod shell;
 pub mod snapshot;
 pub mod transcript;
 pub mod turns;

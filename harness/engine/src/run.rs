@@ -14,6 +14,7 @@ use crate::record::{
 use crate::redact::Redactions;
 use crate::results::{Actor, Counters, Sink};
 use crate::scenario::{self, Event, Item, Played, Stage};
+use crate::shell;
 use crate::snapshot::{SnapshotKey, SnapshotStore, version_of};
 use crate::turns::Turns;
 use crate::wait::Stop;
@@ -732,7 +733,7 @@ impl<'a> Tally<'a> {
             .setup
             .snapshots
             .named()
-            .map(|dir| format!(" --snapshots {}", dir.display()));
+            .map(|dir| format!(" --snapshots {}", shell::word(&dir.to_string_lossy())));
         let bless = format!(
             "lnconform bless '{}'{}",
             key.check,

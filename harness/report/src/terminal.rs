@@ -11,8 +11,10 @@ use crate::progress::Progress;
 use crate::style::Style;
 use crate::text::{clean, cut};
 use ending::ending;
-use lnconform_engine::record::{Check, Observation, Record, Run, SnapshotState};
+use lnconform_engine::record::{Check, Observation, Outcome, Record, Run, SnapshotState};
 use lnconform_engine::results::{ReadEnd, ResultsError, Sink, visit};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ use std::path::{Path, PathBuf};
 const FULL: u64 = 25;
 /// Unexpected results that get at least a line.
 const LINES: u64 = 200;
+/// Reasons why checks could not run that are told only once each.
+const REASONS: usize = 50;
 
 /// A requirement, as it is shown with a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct View<'a, W: Write> {
     results: Option<PathBuf>,
     digest: Digest,
     shown: u64,
+    /// By who and why: how many checks more could not run than the one that was shown.
+    idle: BTreeMap<(String, String), u64>,
     /// The first fault of `out`; nothing is written after it.
     fault: Option<io::Error>,
 }
@@ -60,6 +66,7 @@ impl<'a, W: Write> View<'a, W> {
             results: None,
             digest: Digest::default(),
             shown: 0,
+            idle: BTreeMap::new(),
             fault: None,
         }
     }
@@ -85,6 +92,11 @@ impl<'a, W: Write> View<'a, W> {
     /// The first fault of the output.
     pub fn finish(&mut self) -> io::Result<()> {
         self.progress.end();
+        let more = self.idle.iter().filter(|(_, more)| **more > 0);
+        let more: String = more
+            .map(|((who, why), more)| unexpected::more_of(who, why, *more, self.style))
+            .collect();
+        self.print(&more);
         let text = ending(&self.digest, self.style, self.results.as_deref());
         self.print(&text);
         match self.fault.take() {
@@ -106,7 +118,7 @@ impl<'a, W: Write> View<'a, W> {
     }
 
     fn check(&mut self, check: &Check) {
-        if check.expected {
+        if check.expected || self.is_told(check) {
             return;
         }
         self.shown += 1;
@@ -118,6 +130,26 @@ impl<'a, W: Write> View<'a, W> {
             self.print(&text);
         } else if self.shown == LINES + 1 {
             self.print("… more unexpected results, in the result file\n");
+        }
+    }
+
+    /// Whether a check could not run for a reason that was shown already: of an adapter that does not
+    /// start, one is enough.
+    fn is_told(&mut self, check: &Check) -> bool {
+        let (Outcome::CouldNotRun, Some(why)) = (check.outcome, &check.message) else {
+            return false;
+        };
+        let full = self.idle.len() >= REASONS;
+        match self.idle.entry((check.who(), why.clone())) {
+            Entry::Occupied(mut more) => {
+                *more.get_mut() += 1;
+                true
+            }
+            Entry::Vacant(free) if !full => {
+                free.insert(0);
+                false
+            }
+            Entry::Vacant(_) => false,
         }
     }
 

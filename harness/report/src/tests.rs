@@ -470,6 +470,41 @@ fn what_we_never_ran_is_marked_wherever_it_is_shown() {
 }
 
 #[test]
+fn why_checks_could_not_run_is_told_once_for_each_reason() {
+    let idle = |id: &str, who: &str, why: &str| {
+        Record::Check(Box::new(Check {
+            message: Some(why.into()),
+            expected: false,
+            ..check(id, who, Outcome::CouldNotRun)
+        }))
+    };
+    let nothing = "adapter mine: there is no program ./nothing";
+    let mut records = vec![head(vec![implementation("mine", "", None)])];
+    records.extend((0..300).map(|n| idle(&format!("a/{n}"), "mine", nothing)));
+    records.push(idle("b/0", "mine", "no bitcoind"));
+    records.push(idle("b/1", "other", nothing));
+    // What comes behind them is not lost.
+    let wrong = check("c/0", "other", Outcome::Failed);
+    records.push(Record::Check(Box::new(Check {
+        expected: false,
+        ..wrong
+    })));
+    let text = pretty(&records, Style::plain());
+    let told: Vec<&str> = text.lines().filter(|l| l.starts_with("COULD")).collect();
+    assert_eq!(
+        told,
+        [
+            "COULD NOT RUN  a/0 on mine",
+            "COULD NOT RUN  b/0 on mine",
+            "COULD NOT RUN  b/1 on other",
+            &format!("COULD NOT RUN  299 more checks on mine: {nothing}"),
+        ]
+    );
+    assert!(text.contains("\nFAILED  c/0 on other\n"), "{text}");
+    assert!(text.contains("\n303 checks"), "{text}");
+}
+
+#[test]
 fn colours_are_for_terminals() {
     let style = Style {
         color: true,

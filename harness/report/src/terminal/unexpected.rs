@@ -3,8 +3,9 @@
 use super::Requirement;
 use crate::difference::{self, Lines, Mark};
 use crate::style::{Paint, Style};
-use crate::text::{clean, clean_lines, cut, wrap};
+use crate::text::{clean, clean_lines, count, cut, wrap};
 use lnconform_engine::record::{Check, Keyword, Observation, Outcome, Run, SnapshotState};
+use lnconform_engine::shell;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -184,6 +185,15 @@ pub fn failure(
     b.text
 }
 
+/// That so many checks more could not run, for a reason that was shown with the first of them.
+pub(super) fn more_of(who: &str, why: &str, more: u64, style: Style) -> String {
+    let why = why.lines().next().unwrap_or_default();
+    let more = count(more, "more check");
+    let line = format!("{more} on {}: {}", clean(who), clean(why));
+    let line = cut(&line, style.width.saturating_sub(15).max(20));
+    format!("{}  {line}\n", style.paint(Paint::Bad, "COULD NOT RUN"))
+}
+
 /// The store of snapshots that the command of a run named: what accepts a change has to name it too.
 pub(super) fn store(run: &Run) -> Option<&str> {
     let mut words = run.command.iter().map(String::as_str);
@@ -227,7 +237,7 @@ pub(super) fn snapshot(observation: &Observation, store: Option<&str>, style: St
             false,
         );
     }
-    let store = store.map(|dir| format!(" --snapshots '{}'", dir.replace('\'', "'\\''")));
+    let store = store.map(|dir| format!(" --snapshots {}", shell::word(dir)));
     let accept = format!(
         "lnconform bless '{}'{}",
         observation.id,
