@@ -357,6 +357,8 @@ impl ChannelMessageHandler for Hook {
         let hash = keys::sha256(&[&preimage]);
         let payload = self.fulfillments.settled(&htlc, hash, route);
         self.cm.handle_update_fulfill_htlc(peer, msg);
+        // Before the channel is failed, whose end answers what has no answer yet.
+        self.answered(channel, id, Answer::Settled { preimage });
         if let Err(violation) = payload {
             let why = violation.to_string();
             let closed = self
@@ -366,7 +368,6 @@ impl ChannelMessageHandler for Hook {
                 eprintln!("adapter: LDK does not fail a channel: {e:?}");
             }
         }
-        self.answered(channel, id, Answer::Settled { preimage });
     }
 
     fn handle_update_fail_htlc(&self, peer: PublicKey, msg: &msgs::UpdateFailHTLC) {
