@@ -221,9 +221,8 @@ impl Judge<'_> {
                 let words = std::iter::once(launch.program.to_string_lossy().into_owned())
                     .chain(launch.args.iter().cloned());
                 // Split like shell words once by us, and once by the shell it is typed into.
-                let words: Vec<String> = words
-                    .map(|word| shell::word(&word).into_owned())
-                    .collect();
+                let words: Vec<String> =
+                    words.map(|word| shell::word(&word).into_owned()).collect();
                 shell::quoted(&format!("{name}={}", words.join(" ")))
             }
             None => name.to_owned(),
