@@ -17,6 +17,8 @@ cp "$root/docs/site/book.toml" "$book"
 cp "$root/README.md" "$root/SECURITY.md" "$root"/LICENSE-* "$book/src"
 cp -r "$root/docs" "$book/src/docs"
 rm -r "$book/src/docs/site"
+# mdBook makes a README its folder's index, and leaves the links to it as they are.
+find "$book/src/docs" -name '*.md' -exec sed -i 's#](\.\./README\.md#](../index.md#g' {} +
 cp -r "$root/specs/drafts" "$book/src/specs/drafts"
 cp "$root/tests/expectations/README.md" "$book/src/tests/expectations"
 # The table of contents lies two folders down, and is read from the top.
