@@ -45,7 +45,11 @@ impl Slots {
     /// What the system says; the state before is still there.
     pub fn put(&mut self, state: &[u8]) -> io::Result<()> {
         let [even, odd] = &mut self.files;
-        let file = if self.next % 2 == 0 { even } else { odd };
+        let file = if self.next.is_multiple_of(2) {
+            even
+        } else {
+            odd
+        };
         let length = u64::try_from(state.len()).map_err(io::Error::other)?;
         // Not whole until its number is there again.
         write_at(file, 0, &[0; HEAD])?;
