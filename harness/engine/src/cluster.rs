@@ -31,7 +31,7 @@ const READY: Duration = Duration::from_secs(30);
 const UPDATE_LOST: Duration = Duration::from_secs(4);
 /// How long no node may tell anything, once no payment is under way, before the next scenario of a
 /// cluster begins: what comes later than that belongs to it.
-const QUIET: Duration = Duration::from_millis(30);
+const QUIET: Duration = Duration::from_millis(60);
 /// How long nodes may take to be quiet, and payments to be over, between two scenarios.
 const SETTLE: Duration = Duration::from_secs(2);
 /// What a node that accepts a channel has on chain at least: LDK refuses an anchor channel when it
@@ -337,8 +337,8 @@ impl Cluster {
     /// a channel is not usable or has moved by more than a quarter of its capacity, a payment is
     /// still held, or a graph lacks a channel.
     pub fn hand_over(&mut self, topology: &Topology, graph: bool) -> Result<(), String> {
-        // Payments end first, and their events come with that; so the nodes need not be listened to
-        // for long. One that begins anew meanwhile is seen at the end.
+        // Payments end first, and their events come with that; only then does quiet mean something. One
+        // that begins anew meanwhile is seen at the end.
         self.as_at_first(topology)?;
         self.listen(QUIET)?;
         if graph && complete(topology) {
