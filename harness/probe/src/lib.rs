@@ -76,7 +76,6 @@ use node::chain::Bitcoind;
 use node::{Config, Node};
 use serde_json::{Value, json};
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -281,18 +280,7 @@ fn read(params: Params<'_>) -> Result<Config, Fail> {
         .map_err(|_| OpError::invalid("param rpc_port is no port"))?;
     let (user, password) = (bitcoind.str("user")?, bitcoind.str("password")?);
     let bitcoind = Bitcoind::new(host, port, user, password)?;
-    let listen = match params.maybe("listen", Params::str)? {
-        None => None,
-        Some(text) => {
-            let address: SocketAddr = text.parse().map_err(|_| {
-                OpError::invalid(format!("param listen is {text}, not address:port"))
-            })?;
-            if !address.ip().is_loopback() {
-                return Err(OpError::rejected(format!("listen {text} is not loopback")).into());
-            }
-            Some(address)
-        }
-    };
+    let listen = params.maybe("listen", Params::loopback)?;
     let none = Value::Null;
     let given = params.get("options").unwrap_or(&none);
     let names = given

@@ -127,17 +127,6 @@ pub(crate) fn public_key(params: Params<'_>, name: &str) -> Result<PublicKey, Op
         .map_err(|e| OpError::invalid(format!("param {name} is no public key: {e}")))
 }
 
-fn loopback(name: &str, text: &str) -> Result<SocketAddr, OpError> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| OpError::invalid(format!("param {name} is {text}, not address:port")))?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(OpError::rejected(format!("{name} {text} is not loopback")))
-    }
-}
-
 /// Waits until `done` answers something; `state` says what there is instead.
 fn until<T>(
     node: &Node,
@@ -181,8 +170,7 @@ fn is_connected(node: &Node, peer: &PublicKey) -> bool {
 
 fn connect(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     let peer = public_key(params, "node_id")?;
-    let text = params.str("address")?;
-    let address = loopback("address", text)?;
+    let address = params.loopback("address")?;
     let deadline = deadline(params, 20_000)?;
     let node = node()?;
     connect_to(&node, peer, address, deadline)?;
@@ -256,8 +244,7 @@ fn open_channel(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) 
     let capacity = params.number("capacity_sat")?;
     let push = params.maybe("push_msat", Params::number)?.unwrap_or(0);
     let announce = params.maybe("announce", Params::bool)?.unwrap_or(false);
-    let address = params.maybe("address", Params::str)?;
-    let address = address.map(|text| loopback("address", text)).transpose()?;
+    let address = params.maybe("address", Params::loopback)?;
     let deadline = deadline(params, 20_000)?;
     let node = node()?;
     if let Some(address) = address {

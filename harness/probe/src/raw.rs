@@ -46,7 +46,7 @@ use message::{Init, kind};
 use reader::{Act, Judged, init_fields};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
@@ -324,13 +324,7 @@ fn unknown(name: &str, what: &str) -> OpError {
 fn connect(params: Params<'_>, node: impl Fn() -> Result<Arc<Node>, Fail>) -> Outcome {
     let peer = PublicKey::from_slice(&params.array::<33>("node_id")?)
         .map_err(|e| OpError::invalid(format!("param node_id is no public key: {e}")))?;
-    let text = params.str("address")?;
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| OpError::invalid(format!("param address is {text}, not address:port")))?;
-    if !address.ip().is_loopback() {
-        return Err(OpError::rejected(format!("address {text} is not loopback")).into());
-    }
+    let address = params.loopback("address")?;
     let first = first(params)?;
     let deadline = deadline(params, 12_000)?;
     let node = node()?;

@@ -4,6 +4,7 @@
 
 use crate::OpError;
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 
 /// Params of one request, or one object inside them.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,22 @@ impl<'a> Params<'a> {
     pub fn str(self, name: &str) -> Result<&'a str> {
         let v = self.need(name)?;
         v.as_str().ok_or_else(|| ill_typed(name, "a string", v))
+    }
+
+    /// An address of this machine, `ADDRESS:PORT`.
+    ///
+    /// # Errors
+    /// `invalid` when it is absent or no such text, `rejected` when it is another machine's.
+    pub fn loopback(self, name: &str) -> Result<SocketAddr> {
+        let text = self.str(name)?;
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| OpError::invalid(format!("param {name} is {text}, not address:port")))?;
+        if address.ip().is_loopback() {
+            Ok(address)
+        } else {
+            Err(OpError::rejected(format!("{name} {text} is not loopback")))
+        }
     }
 
     /// Bytes in hex (either case is read).

@@ -82,18 +82,21 @@ mod linux {
         let exe = found.unwrap_or_else(|e| panic!("{e}")).path;
         let up = AtomicUsize::new(0);
         let begin = std::thread::scope(|scope| {
-            for n in 0..STARTS {
+            let start = |n: u32| {
                 let (run, exe, up) = (&run, &exe, &up);
                 scope.spawn(move || {
-                    std::thread::sleep(n * APART);
                     if Chain::start(run, exe, &format!("c{n}")).is_ok() {
                         up.fetch_add(1, Ordering::Relaxed);
                     }
                 });
-            }
-            std::thread::sleep(STARTS * APART * 2 / 3);
+            };
+            (0..STARTS).for_each(start);
+            let begun = |n: u32| run.path().join(format!("chain-c{n}/pid")).exists();
+            until("a first process", || (0..STARTS).any(begun));
             let begin = Instant::now();
-            run::stop_all();
+            let stopping = scope.spawn(run::stop_all);
+            (STARTS..STARTS + LATE).for_each(start);
+            stopping.join().unwrap();
             begin
         });
         drop((run, watchdog));
@@ -101,10 +104,18 @@ mod linux {
         println!("{up} {}", begin.elapsed().as_millis());
     }
 
-    /// So many bitcoinds, so far apart: a few are up when the stop comes, others in the midst of it,
-    /// and some have not begun.
-    const STARTS: u32 = 32;
-    const APART: Duration = Duration::from_millis(12);
+    /// So many bitcoinds start at once; the stop comes when there is a first process.
+    const STARTS: u32 = 24;
+    /// So many begin while it goes on.
+    const LATE: u32 = 8;
+
+    fn until(what: &str, mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !done() {
+            assert!(Instant::now() < deadline, "{what} did not come");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 
     struct Victim {
         child: Child,

@@ -4,8 +4,8 @@ use crate::node::Running;
 use crate::pay;
 use crate::rpc::CallError;
 use lnconform_adapter_process::{
-    Access, KEYSEND_ONION, OpenChannel, deadline, disconnected, entries, key, label, lacks,
-    loopback, number, signed_message, sum, until,
+    Access, KEYSEND_ONION, OpenChannel, deadline, disconnected, entries, key, label, lacks, number,
+    signed_message, sum, until,
 };
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
@@ -100,7 +100,7 @@ fn balance(node: Node<'_>) -> Outcome {
 
 fn connect(params: Params<'_>, node: Node<'_>) -> Outcome {
     let peer = key(params, "node_id")?;
-    let address = loopback("address", params.str("address")?)?;
+    let address = params.loopback("address")?;
     let deadline = deadline(params, 10_000)?;
     let running = node()?;
     connect_to(&running, &peer, address, deadline)?;

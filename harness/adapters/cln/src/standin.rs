@@ -10,16 +10,16 @@
 
 use crate::rpc::Client;
 use cln_rpc::model::{requests, responses};
-use lnconform_adapter_process::lock;
-use lnconform_adapter_process::testing::{KEY, OTHER, write_program};
+use lnconform_adapter_process::testing::{KEY, OTHER, Played, write_program};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
+use std::ops::Deref;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -40,15 +40,19 @@ pub(crate) enum Reply {
     Die,
 }
 
-type Script = Box<dyn Fn(&str, &Value) -> Option<Reply> + Send>;
-
 /// Everything that a test sees of the stand-in.
 pub(crate) struct StandIn {
     dir: tempfile::TempDir,
-    script: Arc<Mutex<Script>>,
-    asked: Arc<Mutex<Vec<(String, Value)>>>,
-    wrong: Arc<Mutex<Vec<String>>>,
+    played: Arc<Played<Value, Reply>>,
     stop: Arc<AtomicBool>,
+}
+
+impl Deref for StandIn {
+    type Target = Played<Value, Reply>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.played
+    }
 }
 
 impl StandIn {
@@ -56,9 +60,7 @@ impl StandIn {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let stand_in = Self {
-            script: Arc::new(Mutex::new(Box::new(|_, _| None))),
-            asked: Arc::default(),
-            wrong: Arc::default(),
+            played: Arc::default(),
             stop: Arc::default(),
             dir,
         };
@@ -71,14 +73,12 @@ impl StandIn {
         write_program(&stand_in.program(), program);
         std::fs::create_dir_all(stand_in.network()).unwrap();
         let listener = UnixListener::bind(stand_in.network().join("lightning-rpc")).unwrap();
-        let (script, asked) = (stand_in.script.clone(), stand_in.asked.clone());
-        let (wrong, stop) = (stand_in.wrong.clone(), stand_in.stop.clone());
+        let (played, stop) = (stand_in.played.clone(), stand_in.stop.clone());
         let end = stand_in.data_dir().join("end");
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (script, asked) = (script.clone(), asked.clone());
-                let (wrong, stop, end) = (wrong.clone(), stop.clone(), end.clone());
-                thread::spawn(move || serve(stream, &script, &asked, &wrong, &stop, &end));
+                let (played, stop, end) = (played.clone(), stop.clone(), end.clone());
+                thread::spawn(move || serve(stream, &played, &stop, &end));
             }
         });
         stand_in
@@ -102,60 +102,33 @@ impl StandIn {
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.network())
     }
-
-    /// From now on `script` answers first; what it leaves is answered as usual.
-    pub(crate) fn plays(&self, script: impl Fn(&str, &Value) -> Option<Reply> + Send + 'static) {
-        *lock(&self.script) = Box::new(script);
-    }
-
-    /// The params of the requests for `method` so far.
-    pub(crate) fn asked(&self, method: &str) -> Vec<Value> {
-        let asked = lock(&self.asked);
-        let of_method = asked.iter().filter(|(m, _)| m == method);
-        of_method.map(|(_, params)| params.clone()).collect()
-    }
-
-    /// Requests and answers that were not of the published shape; none remains.
-    pub(crate) fn wrong(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.wrong))
-    }
 }
 
 impl Drop for StandIn {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let wrong = self.wrong();
-        if !thread::panicking() {
-            assert!(wrong.is_empty(), "not as published: {wrong:#?}");
-        }
+        self.judge();
     }
 }
 
-fn serve(
-    mut stream: UnixStream,
-    script: &Mutex<Script>,
-    asked: &Mutex<Vec<(String, Value)>>,
-    wrong: &Mutex<Vec<String>>,
-    stop: &AtomicBool,
-    end: &Path,
-) {
+fn serve(mut stream: UnixStream, played: &Played<Value, Reply>, stop: &AtomicBool, end: &Path) {
     let Some(request) = read_request(&mut stream) else {
         return;
     };
     let method = request["method"].as_str().unwrap_or_default().to_owned();
     let params = request["params"].clone();
-    lock(asked).push((method.clone(), params.clone()));
+    let scripted = played.hear(&method, &params);
     if request["jsonrpc"] != "2.0" || !request["id"].is_string() {
-        lock(wrong).push(format!("{request}: no JSON-RPC 2.0"));
+        played.is_wrong(format!("{request}: no JSON-RPC 2.0"));
     }
-    let reply = lock(script)(&method, &params).unwrap_or_else(|| usual(&method, &params));
+    let reply = scripted.unwrap_or_else(|| usual(&method, &params));
     if let Err(why) = request_fits(&method, &params) {
-        lock(wrong).push(format!("request {method} {params}: {why}"));
+        played.is_wrong(format!("request {method} {params}: {why}"));
     }
     let (name, value) = match reply {
         Reply::Result(result) => {
             if let Err(why) = response_fits(&method, &result) {
-                lock(wrong).push(format!("answer {method} {result}: {why}"));
+                played.is_wrong(format!("answer {method} {result}: {why}"));
             }
             ("result", result)
         }

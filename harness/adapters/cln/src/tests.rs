@@ -9,7 +9,7 @@ mod told;
 use crate::node::Cln;
 use crate::standin::{StandIn, hash};
 use lnconform_adapter_process::NodeAdapter;
-use lnconform_adapter_process::testing::{KEY, OTHER, error, result, start_params};
+use lnconform_adapter_process::testing::{KEY, OTHER, error, eventually, result, start_params};
 use lnconform_protocol::ErrorKind;
 use lnconform_protocol::concurrent::ConcurrentHandler;
 use serde_json::{Value, json};

@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(55);
 /// From the signal to the end of the process; the protocol allows 5 s in all.
 const STOP: Duration = Duration::from_millis(4000);
 /// How long after the end of the process its port may still be there.
-const ANSWERS: Duration = Duration::from_millis(900);
+const ANSWERS: Duration = Duration::from_millis(400);
 /// How long a connection to that port may take.
 const CONNECT: Duration = Duration::from_millis(300);
 /// One short call.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lnconform_adapter_process::{
     Access, KEYSEND_ONION, OpenChannel, bolt12_bytes, deadline, disconnected, entries, key, lacks,
-    loopback, number, signed_message, sum, until,
+    number, signed_message, sum, until,
 };
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
@@ -81,7 +81,7 @@ fn balance(node: Node<'_>) -> Outcome {
 
 fn connect(params: Params<'_>, node: Node<'_>) -> Outcome {
     let peer = key(params, "node_id")?;
-    let address = loopback("address", params.str("address")?)?;
+    let address = params.loopback("address")?;
     let deadline = deadline(params, 10_000)?;
     let running = node()?;
     connect_to(&running, &peer, address, deadline)?;

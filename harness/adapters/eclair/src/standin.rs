@@ -6,11 +6,12 @@
 //! makes and that is not in the list is refused as well.
 
 use lnconform_adapter_process::lock;
-use lnconform_adapter_process::testing::{KEY, OTHER, header, read_request, write_program};
+use lnconform_adapter_process::testing::{KEY, OTHER, Played, header, read_request, write_program};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -214,13 +215,9 @@ pub(crate) enum Reply {
 }
 
 type Request = BTreeMap<String, String>;
-type Script = Box<dyn Fn(&str, &Request) -> Option<Reply> + Send>;
-
 /// What is shared with the threads.
 struct World {
-    script: Mutex<Script>,
-    asked: Mutex<Vec<(String, Request)>>,
-    wrong: Mutex<Vec<String>>,
+    played: Played<Request, Reply>,
     events: Mutex<Vec<TcpStream>>,
     end: PathBuf,
     over: AtomicBool,
@@ -234,15 +231,21 @@ pub(crate) struct StandIn {
     pub(crate) bitcoind: u16,
 }
 
+impl Deref for StandIn {
+    type Target = Played<Request, Reply>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.world.played
+    }
+}
+
 impl StandIn {
     /// A stand-in that answers as a node with one channel does, and a bitcoind that makes wallets.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().join("data");
         let world = Arc::new(World {
-            script: Mutex::new(Box::new(|_, _| None)),
-            asked: Mutex::default(),
-            wrong: Mutex::default(),
+            played: Played::default(),
             events: Mutex::default(),
             end: dir.path().join("end"),
             over: AtomicBool::new(false),
@@ -289,18 +292,6 @@ impl StandIn {
         self.world.data_dir.clone()
     }
 
-    /// From now on `script` answers first; what it leaves is answered as usual.
-    pub(crate) fn plays(&self, script: impl Fn(&str, &Request) -> Option<Reply> + Send + 'static) {
-        *lock(&self.world.script) = Box::new(script);
-    }
-
-    /// The fields of the requests for `call` so far.
-    pub(crate) fn asked(&self, call: &str) -> Vec<Request> {
-        let asked = lock(&self.world.asked);
-        let of_call = asked.iter().filter(|(c, _)| c == call);
-        of_call.map(|(_, fields)| fields.clone()).collect()
-    }
-
     /// Sends an event to whoever listens.
     pub(crate) fn tell(&self, event: &Value) {
         let text = event.to_string();
@@ -318,10 +309,7 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         self.world.over.store(true, Ordering::Relaxed);
-        let wrong = std::mem::take(&mut *lock(&self.world.wrong));
-        if !thread::panicking() {
-            assert!(wrong.is_empty(), "not as published: {wrong:#?}");
-        }
+        self.judge();
     }
 }
 
@@ -334,7 +322,8 @@ fn setting(settings: &str, section: &str, name: &str) -> Option<String> {
     Some(line.trim_matches('"').to_owned())
 }
 
-/// Listens at each port that a start names.
+/// Listens at each port that a start names, once its program is there: one that is killed before it has
+/// said its process id would never be missed.
 fn serve(world: &Arc<World>) {
     let mut last = String::new();
     while !world.over.load(Ordering::Relaxed) {
@@ -349,7 +338,8 @@ fn serve(world: &Arc<World>) {
         ) else {
             continue;
         };
-        if port == last {
+        let said = std::fs::read_to_string(world.data_dir.join("pid")).unwrap_or_default();
+        if port == last || !said.ends_with('\n') {
             continue;
         }
         let Ok(listener) = TcpListener::bind(format!("127.0.0.1:{port}")) else {
@@ -398,7 +388,7 @@ fn answer(mut stream: TcpStream, token: &str, world: &World) {
     };
     let call = head.split_whitespace().nth(1).unwrap_or_default();
     let call = call.trim_start_matches('/').to_owned();
-    let wrong = |what: String| lock(&world.wrong).push(what);
+    let wrong = |what: String| world.played.is_wrong(what);
     if header(&head, "authorization") != Some(&format!("Basic {token}")) {
         wrong(format!("{call}: no or another password"));
     }
@@ -424,11 +414,11 @@ fn answer(mut stream: TcpStream, token: &str, world: &World) {
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (name.to_owned(), unescaped(value)))
         .collect();
-    lock(&world.asked).push((call.clone(), fields.clone()));
+    let scripted = world.played.hear(&call, &fields);
     if let Err(why) = request_fits(&call, &fields) {
         wrong(format!("{call} {fields:?}: {why}"));
     }
-    let reply = lock(&world.script)(&call, &fields).unwrap_or_else(|| usual(&call));
+    let reply = scripted.unwrap_or_else(|| usual(&call));
     let (status, value) = match reply {
         Reply::Result(value) => (200, value),
         Reply::Error(status, message) => (status, json!({ "error": message })),
@@ -458,16 +448,16 @@ fn bitcoin(mut stream: TcpStream, world: &World) {
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
     // "u:p" in base64.
     if !head.contains("Authorization: Basic dTpw\r\n") {
-        lock(&world.wrong).push(format!("bitcoind: {head}"));
+        world.played.is_wrong(format!("bitcoind: {head}"));
     }
-    let made = !lock(&world.asked).iter().any(|(c, _)| c == "bitcoind");
+    let made = world.played.asked("bitcoind").is_empty();
     let method = request["method"].as_str().unwrap_or_default().to_owned();
     let wallet = request["params"][0].as_str().unwrap_or_default().to_owned();
     let fields = BTreeMap::from([
         ("method".to_owned(), method.clone()),
         ("wallet".into(), wallet),
     ]);
-    lock(&world.asked).push(("bitcoind".into(), fields));
+    world.played.note("bitcoind", fields);
     let (status, answer) = match method.as_str() {
         "createwallet" if made => (200, json!({"result": {"name": "x"}, "error": null})),
         "createwallet" => (

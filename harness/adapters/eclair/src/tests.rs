@@ -5,8 +5,8 @@ use crate::node::Eclair;
 use crate::standin::{ID, Reply, StandIn, hash, part, request_fits};
 use lnconform_adapter_process::NodeAdapter;
 use lnconform_adapter_process::testing::{
-    KEY, OTHER, announces, error, judges_params, refuses_empty_requests, result, start_params,
-    unsupported,
+    KEY, OTHER, answers, error, judges_params, refuses_empty_requests, result, start_params,
+    stops_and_starts, tells_of_its_end, unsupported, waits_for_blocks_in_vain,
 };
 use lnconform_protocol::ErrorKind;
 use serde_json::{Value, json};
@@ -68,11 +68,8 @@ fn a_node_is_started_with_its_own_settings_and_wallet_and_stopped() {
     assert!(log.contains("-Declair.datadir="), "{log}");
     let again = error(&adapter, "node.start", start(&stand_in));
     assert!(again.message.contains("node.stop"), "{again:?}");
-    assert_eq!(result(&adapter, "node.stop", json!({})), json!({}));
-    let stopped = error(&adapter, "channel.list", json!({}));
-    assert!(stopped.message.contains("node.start"), "{stopped:?}");
     // The wallet is there already, and loaded.
-    result(&adapter, "node.start", start(&stand_in));
+    stops_and_starts(&adapter, start(&stand_in));
     let methods: Vec<String> = stand_in
         .asked("bitcoind")
         .iter()
@@ -177,13 +174,6 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
         ),
         ("event.list", json!({}), json!({"events": []})),
     ];
-    for (op, params, shown) in &table {
-        assert_eq!(
-            result(&adapter, op, params.clone()),
-            *shown,
-            "{op} {params}"
-        );
-    }
     // The others have tests of their own.
     let apart = [
         "node.start",
@@ -194,7 +184,7 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
         "payment.wait",
         "event.next",
     ];
-    announces(&adapter, table.iter().map(|row| row.0).chain(apart));
+    answers(&adapter, &table, &apart);
     let open = &stand_in.asked("open")[0];
     assert_eq!(open["pushMsat"], "5000000001");
     assert_eq!(
@@ -428,15 +418,7 @@ fn a_wrong_answer_and_a_refusal_are_eclairs() {
     let params = json!({"node_id": OTHER, "capacity_sat": "100000"});
     let e = error(&adapter, "channel.open", params);
     assert!(e.message.contains("peer is not connected"), "{e:?}");
-    let e = error(
-        &adapter,
-        "chain.sync",
-        json!({"height": 111, "deadline_ms": 20}),
-    );
-    assert!(
-        e.kind == ErrorKind::Timeout && e.message.contains("it is 110"),
-        "{e:?}"
-    );
+    waits_for_blocks_in_vain(&adapter);
 }
 
 #[test]
@@ -444,10 +426,7 @@ fn a_node_that_dies_is_named_with_the_end_of_its_log() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
     stand_in.plays(|call, _| (call == "onchainbalance").then_some(Reply::Die));
-    let e = error(&adapter, "wallet.balance", json!({}));
-    assert_eq!(e.kind, ErrorKind::Internal);
-    assert!(e.message.contains("eclair has ended by itself"), "{e:?}");
-    assert!(e.message.contains("gone"), "{e:?}");
+    tells_of_its_end(&adapter, "eclair");
     let e = error(&adapter, "node.stop", json!({}));
     assert!(e.message.contains("ended by itself"), "{e:?}");
 }

@@ -9,15 +9,16 @@ use crate::read::base64;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use lnconform_adapter_process::lock;
-use lnconform_adapter_process::testing::{KEY, OTHER, header, read_request, write_program};
+use lnconform_adapter_process::testing::{KEY, OTHER, Played, header, read_request, write_program};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -422,16 +423,47 @@ pub(crate) enum Reply {
     Die,
 }
 
-type Script = Box<dyn Fn(&str, &Value) -> Option<Reply> + Send>;
+/// A certificate as LND makes it: self-signed, and marked as an authority.
+pub(crate) struct Identity {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: Vec<u8>,
+    pem: String,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            certificate: certificate.der().clone(),
+            key: key.serialize_der(),
+            pem: certificate.pem(),
+        }
+    }
+
+    /// Of a server that shows it.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![self.certificate.clone()],
+                PrivateKeyDer::try_from(self.key.clone()).unwrap(),
+            );
+        Arc::new(config.unwrap())
+    }
+}
 
 struct World {
     data_dir: PathBuf,
     end: PathBuf,
     config: Arc<ServerConfig>,
     certificate: String,
-    script: Mutex<Script>,
-    asked: Mutex<Vec<(String, Value)>>,
-    wrong: Mutex<Vec<String>>,
+    played: Played<Value, Reply>,
     streams: Mutex<HashMap<String, Vec<Sender<Value>>>>,
     over: AtomicBool,
 }
@@ -442,32 +474,25 @@ pub(crate) struct StandIn {
     world: Arc<World>,
 }
 
+impl Deref for StandIn {
+    type Target = Played<Value, Reply>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.world.played
+    }
+}
+
 impl StandIn {
     /// A stand-in that answers as a node with one channel does.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
-            .unwrap();
+        let identity = Identity::new();
         let world = Arc::new(World {
             data_dir: dir.path().join("data"),
             end: dir.path().join("end"),
-            config: Arc::new(config),
-            certificate: certificate.pem(),
-            script: Mutex::new(Box::new(|_, _| None)),
-            asked: Mutex::default(),
-            wrong: Mutex::default(),
+            config: identity.config(),
+            certificate: identity.pem,
+            played: Played::default(),
             streams: Mutex::default(),
             over: AtomicBool::new(false),
         });
@@ -497,18 +522,6 @@ impl StandIn {
         self.world.data_dir.clone()
     }
 
-    /// From now on `script` answers first; what it leaves is answered as usual.
-    pub(crate) fn plays(&self, script: impl Fn(&str, &Value) -> Option<Reply> + Send + 'static) {
-        *lock(&self.world.script) = Box::new(script);
-    }
-
-    /// The fields of the requests for `call` so far.
-    pub(crate) fn asked(&self, call: &str) -> Vec<Value> {
-        let asked = lock(&self.world.asked);
-        let of_call = asked.iter().filter(|(c, _)| c == call);
-        of_call.map(|(_, fields)| fields.clone()).collect()
-    }
-
     /// Whether anybody reads the stream of `call`.
     pub(crate) fn is_read(&self, call: &str) -> bool {
         lock(&self.world.streams).contains_key(call)
@@ -526,10 +539,7 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         self.world.over.store(true, Ordering::Relaxed);
-        let wrong = std::mem::take(&mut *lock(&self.world.wrong));
-        if !thread::panicking() {
-            assert!(wrong.is_empty(), "not as published: {wrong:#?}");
-        }
+        self.judge();
     }
 }
 
@@ -575,7 +585,7 @@ fn connection(mut tls: Tls, world: &World) {
             words.next().unwrap_or_default(),
             words.next().unwrap_or_default(),
         );
-        let wrong = |what: String| lock(&world.wrong).push(what);
+        let wrong = |what: String| world.played.is_wrong(what);
         if header(&head, "grpc-metadata-macaroon") != Some("ab01") {
             wrong(format!("{method} {target}: no or another macaroon"));
         }
@@ -594,8 +604,8 @@ fn connection(mut tls: Tls, world: &World) {
         if call.ends_with("/htlcinterceptor") {
             return intercept(tls, &head, &call, world);
         }
-        lock(&world.asked).push((call.clone(), fields.clone()));
-        let reply = lock(&world.script)(&call, &fields).unwrap_or_else(|| usual(&call, &fields));
+        let scripted = world.played.hear(&call, &fields);
+        let reply = scripted.unwrap_or_else(|| usual(&call, &fields));
         let (status, value) = match reply {
             Reply::Result(value) => (200, value),
             Reply::Error(code, message) => (
@@ -709,9 +719,9 @@ fn intercept(mut tls: Tls, head: &str, call: &str, world: &World) {
             Ok(Message::Text(text)) => {
                 let order: Value = serde_json::from_str(&text).unwrap();
                 if let Err(why) = Object(fields).fits(&order, false) {
-                    lock(&world.wrong).push(format!("order {order}: {why}"));
+                    world.played.is_wrong(format!("order {order}: {why}"));
                 }
-                lock(&world.asked).push((call.to_owned(), order));
+                world.played.note(call, order);
             }
             Ok(_) => {}
             Err(tungstenite::Error::Io(e)) if lnconform_adapter_process::http::is_timeout(&e) => {}

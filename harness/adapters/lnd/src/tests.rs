@@ -6,7 +6,8 @@ use crate::read::base64;
 use crate::standin::{Reply, StandIn, attempt, hash, payment, request_of};
 use lnconform_adapter_process::NodeAdapter;
 use lnconform_adapter_process::testing::{
-    KEY, OTHER, announces, error, judges_params, result, start_params,
+    KEY, OTHER, answers, error, eventually, graph, judges_params, result, start_params,
+    stops_and_starts, tells_of_its_end, waits_for_blocks_in_vain,
 };
 use lnconform_protocol::ErrorKind;
 use lnconform_protocol::concurrent::ConcurrentHandler;
@@ -61,16 +62,13 @@ fn a_node_is_started_with_its_own_settings_and_stopped() {
     ] {
         assert!(settings.lines().any(|l| l == line), "{line}: {settings}");
     }
-    assert_eq!(result(&adapter, "node.stop", json!({})), json!({}));
+    stops_and_starts(&adapter, start(&stand_in));
     assert_eq!(stand_in.asked("POST /v1/stop").len(), 1);
     let log = std::fs::read_to_string(stand_in.data_dir().join("lnd.log")).unwrap();
     assert!(
         log.contains("--lnddir=") && !log.contains("secret"),
         "{log:?}"
     );
-    let stopped = error(&adapter, "channel.list", json!({}));
-    assert!(stopped.message.contains("node.start"), "{stopped:?}");
-    result(&adapter, "node.start", start(&stand_in));
     adapter.closing();
     adapter.shutdown();
     assert_eq!(stand_in.asked("POST /v1/stop").len(), 2);
@@ -81,6 +79,7 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
     let funding = format!("05{}:1", "04".repeat(31));
+    let [channels, nodes] = graph();
     let table = [
         ("chain.sync", json!({"height": 110}), json!({"height": 110})),
         (
@@ -122,17 +121,8 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
                 "outbound": false, "funding": format!("{}:0", "06".repeat(32)),
                 "capacity_sat": "500000", "outbound_msat": "0", "inbound_msat": "0"}]),
         ),
-        (
-            "graph.channels",
-            json!({}),
-            json!([{"scid": "103x1x0", "nodes": [KEY, OTHER], "directions": 2}]),
-        ),
-        (
-            "graph.nodes",
-            json!({}),
-            json!([{"node_id": KEY, "alias": "a", "features": "80",
-                "addresses": ["127.0.0.1:9735"]}, {"node_id": OTHER}]),
-        ),
+        channels,
+        nodes,
         (
             "invoice.create",
             json!({"amount_msat": "100000", "description": "tea", "expiry": "60",
@@ -185,13 +175,6 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
             json!({"valid": true}),
         ),
     ];
-    for (op, params, shown) in &table {
-        assert_eq!(
-            result(&adapter, op, params.clone()),
-            *shown,
-            "{op} {params}"
-        );
-    }
     // The others have tests of their own.
     let apart = [
         "node.start",
@@ -206,7 +189,7 @@ fn every_operation_asks_as_published_and_shows_what_it_saw() {
         "htlc.resolve",
         "event.next",
     ];
-    announces(&adapter, table.iter().map(|row| row.0).chain(apart));
+    answers(&adapter, &table, &apart);
     assert_eq!(
         stand_in.asked("POST /v1/channels"),
         [
@@ -277,11 +260,9 @@ fn invoices_of_every_kind_are_made() {
 
 /// Tells a stream once it is read.
 fn tell_until(stand_in: &StandIn, call: &str, message: &Value) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while stand_in.asked(call).is_empty() || !stand_in.is_read(call) {
-        assert!(std::time::Instant::now() < deadline, "nobody reads {call}");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    eventually("somebody who reads the stream", || {
+        !stand_in.asked(call).is_empty() && stand_in.is_read(call)
+    });
     stand_in.tell(call, message);
 }
 
@@ -546,10 +527,7 @@ fn forwards_are_intercepted_and_resolved() {
     let e = error(&adapter, "htlc.resolve", settle("08"));
     assert_eq!(e.kind, ErrorKind::Rejected);
     result(&adapter, "htlc.resolve", settle("07"));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while stand_in.asked(call).len() < 2 && std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    eventually("two orders", || stand_in.asked(call).len() >= 2);
     let circuit = |id: &str| json!({"chan_id": CHANNEL, "htlc_id": id});
     assert_eq!(
         stand_in.asked(call),
@@ -633,15 +611,7 @@ fn a_wrong_answer_and_a_refusal_are_lnds() {
         assert_eq!(e.kind, ErrorKind::Internal, "{e:?}");
         assert!(e.message.contains("has no payment_request"), "{e:?}");
     }
-    let e = error(
-        &adapter,
-        "chain.sync",
-        json!({"height": 111, "deadline_ms": 20}),
-    );
-    assert!(
-        e.kind == ErrorKind::Timeout && e.message.contains("it is 110"),
-        "{e:?}"
-    );
+    waits_for_blocks_in_vain(&adapter);
 }
 
 #[test]
@@ -649,11 +619,8 @@ fn a_node_that_dies_is_named_with_the_end_of_its_log() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
     stand_in.plays(|call, _| call.ends_with("/blockchain").then_some(Reply::Die));
-    let e = error(&adapter, "wallet.balance", json!({}));
-    assert_eq!(e.kind, ErrorKind::Internal);
-    assert!(e.message.contains("lnd has ended by itself"), "{e:?}");
-    assert!(e.message.contains("gone"), "{e:?}");
-    assert!(e.message.contains("/v1/balance/blockchain"), "{e:?}");
+    let said = tells_of_its_end(&adapter, "lnd");
+    assert!(said.contains("/v1/balance/blockchain"), "{said}");
 }
 
 #[test]

@@ -70,10 +70,7 @@ impl Config {
             (Some(_), Some(_)) => Some((plain(bitcoind, "zmq_block")?, plain(bitcoind, "zmq_tx")?)),
             _ => None,
         };
-        let listen = params
-            .maybe("listen", Params::str)?
-            .map(|text| crate::loopback("listen", text))
-            .transpose()?;
+        let listen = params.maybe("listen", Params::loopback)?;
         let alias = match params.get("alias") {
             Some(_) => plain(params, "alias")?,
             None => name.to_owned(),

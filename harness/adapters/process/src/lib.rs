@@ -23,9 +23,7 @@ pub use answer::{entries, need, number, sum};
 pub use child::{Node, write_private};
 pub use config::Config;
 pub use handler::{Access, Backend, NodeAdapter};
-pub use params::{
-    KEYSEND_ONION, OpenChannel, deadline, draw, key, label, lacks, loopback, signed_message,
-};
+pub use params::{KEYSEND_ONION, OpenChannel, deadline, draw, key, label, lacks, signed_message};
 pub use version::version;
 pub use wait::{chain_sync, disconnected, payment_end, spawn, until};
 

@@ -35,21 +35,6 @@ pub fn key(params: Params<'_>, name: &str) -> Result<String, OpError> {
     Ok(hex(params.array::<33>(name)?))
 }
 
-/// An address of this machine, `address:port`.
-///
-/// # Errors
-/// `invalid` where it is none, `rejected` where it is another machine's.
-pub fn loopback(name: &str, text: &str) -> Result<SocketAddr, OpError> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| OpError::invalid(format!("param {name} is {text}, not address:port")))?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(OpError::rejected(format!("{name} {text} is not loopback")))
-    }
-}
-
 /// Refuses params that would change the meaning of the call and that `node` cannot follow. A param
 /// with the value `false` asks for nothing.
 ///
@@ -88,13 +73,12 @@ impl OpenChannel {
     /// # Errors
     /// `invalid` for what is missing or ill-typed, `rejected` for an address that is not loopback.
     pub fn read(params: Params<'_>) -> Result<Self, OpError> {
-        let address = params.maybe("address", Params::str)?;
         Ok(Self {
             peer: key(params, "node_id")?,
             capacity_sat: params.number("capacity_sat")?,
             push_msat: params.maybe("push_msat", Params::number)?.unwrap_or(0),
             announce: params.maybe("announce", Params::bool)?.unwrap_or(false),
-            address: address.map(|a| loopback("address", a)).transpose()?,
+            address: params.maybe("address", Params::loopback)?,
             deadline: deadline(params, 20_000)?,
         })
     }

@@ -5,6 +5,12 @@ use lnconform_protocol::{Answer, ErrorKind, OpError};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// For what comes as soon as the machine gets to it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A point, in hex.
 pub const KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
@@ -41,6 +47,154 @@ pub fn unsupported(adapter: &impl ConcurrentHandler, op: &str, params: Value) ->
     match adapter.call(op, &params) {
         Answer::Unsupported(u) => u.reason,
         other => panic!("{op} {params}: {other:?}"),
+    }
+}
+
+/// Waits until `done`.
+///
+/// # Panics
+/// When that takes too long, with `what` was waited for.
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// An operation, its params, and the result that is to come.
+pub type Row = (&'static str, Value, Value);
+
+/// Asks each of a table. With `apart`, what has tests of its own, these are all operations of `hello`.
+///
+/// # Panics
+/// At another result, and where an operation is announced and in neither, or the other way round.
+pub fn answers(adapter: &impl ConcurrentHandler, table: &[Row], apart: &[&str]) {
+    for (op, params, shown) in table {
+        assert_eq!(result(adapter, op, params.clone()), *shown, "{op} {params}");
+    }
+    let mut asked: Vec<&str> = table.iter().map(|row| row.0).collect();
+    asked.extend(apart);
+    asked.sort_unstable();
+    asked.dedup();
+    let mut announced = adapter.hello().operations;
+    announced.sort_unstable();
+    assert_eq!(asked, announced, "asked for by tests, and announced");
+}
+
+/// A graph of one channel between two nodes, of which one has announced itself.
+pub fn graph() -> [Row; 2] {
+    let nodes = json!([{"node_id": KEY, "alias": "a", "features": "80",
+        "addresses": ["127.0.0.1:9735"]}, {"node_id": OTHER}]);
+    let channels = json!([{"scid": "103x1x0", "nodes": [KEY, OTHER], "directions": 2}]);
+    [
+        ("graph.channels", json!({}), channels),
+        ("graph.nodes", json!({}), nodes),
+    ]
+}
+
+/// Stops a node and starts it again with `start`.
+///
+/// # Panics
+/// When one of it goes wrong, or a stopped node answers.
+pub fn stops_and_starts(adapter: &impl ConcurrentHandler, start: Value) {
+    assert_eq!(result(adapter, "node.stop", json!({})), json!({}));
+    let stopped = error(adapter, "channel.list", json!({}));
+    assert!(stopped.message.contains("node.start"), "{stopped:?}");
+    result(adapter, "node.start", start);
+}
+
+/// Asks for the balance of a node that ends instead of answering; its last word is `gone`. Answers what
+/// is said of it.
+///
+/// # Panics
+/// When the end of `program` is not told.
+pub fn tells_of_its_end(adapter: &impl ConcurrentHandler, program: &str) -> String {
+    let e = error(adapter, "wallet.balance", json!({}));
+    assert_eq!(e.kind, ErrorKind::Internal);
+    let ended = format!("{program} has ended by itself");
+    assert!(
+        e.message.contains(&ended) && e.message.contains("gone"),
+        "{e:?}"
+    );
+    e.message
+}
+
+/// Waits for height 111 of a node at height 110.
+///
+/// # Panics
+/// When the deadline does not end it.
+pub fn waits_for_blocks_in_vain(adapter: &impl ConcurrentHandler) {
+    let params = json!({"height": 111, "deadline_ms": 20});
+    let e = error(adapter, "chain.sync", params);
+    assert_eq!(e.kind, ErrorKind::Timeout, "{e:?}");
+    let said = e.message.contains("height 111") && e.message.contains("it is 110");
+    assert!(said, "{e:?}");
+}
+
+/// What a test has a stand-in say, before what it usually says.
+type Script<F, R> = Box<dyn Fn(&str, &F) -> Option<R> + Send>;
+
+/// The test's side of a stand-in for a node: what it is asked, with fields `F`, and what it is to reply.
+pub struct Played<F, R> {
+    script: Mutex<Script<F, R>>,
+    asked: Mutex<Vec<(String, F)>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl<F, R> Default for Played<F, R> {
+    fn default() -> Self {
+        Self {
+            script: Mutex::new(Box::new(|_, _| None)),
+            asked: Mutex::default(),
+            wrong: Mutex::default(),
+        }
+    }
+}
+
+impl<F: Clone, R> Played<F, R> {
+    /// From now on `script` answers first; what it leaves is answered as usual.
+    pub fn plays(&self, script: impl Fn(&str, &F) -> Option<R> + Send + 'static) {
+        *crate::lock(&self.script) = Box::new(script);
+    }
+
+    /// The fields of the requests for `call` so far.
+    pub fn asked(&self, call: &str) -> Vec<F> {
+        let asked = crate::lock(&self.asked);
+        let of_call = asked.iter().filter(|(c, _)| c == call);
+        of_call.map(|(_, fields)| fields.clone()).collect()
+    }
+
+    /// Keeps what was asked.
+    pub fn note(&self, call: &str, fields: F) {
+        crate::lock(&self.asked).push((call.to_owned(), fields));
+    }
+
+    /// Keeps what was asked, and says what the script has for it.
+    pub fn hear(&self, call: &str, fields: &F) -> Option<R> {
+        self.note(call, fields.clone());
+        crate::lock(&self.script)(call, fields)
+    }
+
+    /// Keeps that something is not as published.
+    pub fn is_wrong(&self, what: String) {
+        crate::lock(&self.wrong).push(what);
+    }
+
+    /// What was not as published; none of it is kept.
+    pub fn wrong(&self) -> Vec<String> {
+        std::mem::take(&mut *crate::lock(&self.wrong))
+    }
+
+    /// For the end of a stand-in.
+    ///
+    /// # Panics
+    /// When something was not as published, unless a test has failed already.
+    pub fn judge(&self) {
+        let wrong = self.wrong();
+        if !thread::panicking() {
+            assert!(wrong.is_empty(), "not as published: {wrong:#?}");
+        }
     }
 }
 
@@ -189,19 +343,6 @@ pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
     let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value)
-}
-
-/// Compares the operations that tests have asked for with those of `hello`.
-///
-/// # Panics
-/// When one is announced and not among them, or the other way round.
-pub fn announces<'a>(adapter: &impl ConcurrentHandler, asked: impl IntoIterator<Item = &'a str>) {
-    let mut asked: Vec<&str> = asked.into_iter().collect();
-    asked.sort_unstable();
-    asked.dedup();
-    let mut announced = adapter.hello().operations;
-    announced.sort_unstable();
-    assert_eq!(asked, announced, "asked for by tests, and announced");
 }
 
 /// Writes a program. The file is closed by another process, so that no fork of this one holds it

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::standin::Reply;
-use lnconform_adapter_process::testing::write_program;
+use lnconform_adapter_process::testing::{
+    eventually, stops_and_starts, tells_of_its_end, write_program,
+};
 use std::path::Path;
 
 #[test]
@@ -35,21 +37,17 @@ fn a_node_is_started_with_its_own_settings_and_stopped() {
     // The stand-in writes its command line into the log.
     // Its socket may be there before the shell has written that.
     let file = stand_in.data_dir().join("lightningd.log");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     let mut log = String::new();
-    while !log.ends_with('\n') && std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(2));
+    eventually("a line of the log", || {
         log = std::fs::read_to_string(&file).unwrap();
-    }
+        log.ends_with('\n')
+    });
     assert!(
         log.contains("--conf=") && !log.contains("secret"),
         "{log:?}"
     );
-    assert_eq!(result(&adapter, "node.stop", json!({})), json!({}));
+    stops_and_starts(&adapter, start(&stand_in));
     assert_eq!(stand_in.asked("stop").len(), 1);
-    let stopped = error(&adapter, "channel.list", json!({}));
-    assert!(stopped.message.contains("node.start"), "{stopped:?}");
-    result(&adapter, "node.start", start(&stand_in));
     adapter.closing();
     adapter.shutdown();
     assert_eq!(stand_in.asked("stop").len(), 2);
@@ -60,13 +58,7 @@ fn a_node_that_dies_is_named_with_the_end_of_its_log() {
     let stand_in = StandIn::new();
     let adapter = started(&stand_in);
     stand_in.plays(|method, _| (method == "listfunds").then_some(Reply::Die));
-    let e = error(&adapter, "wallet.balance", json!({}));
-    assert_eq!(e.kind, ErrorKind::Internal);
-    assert!(
-        e.message.contains("lightningd has ended by itself"),
-        "{e:?}"
-    );
-    assert!(e.message.contains("gone"), "{e:?}");
+    tells_of_its_end(&adapter, "lightningd");
 }
 
 #[test]

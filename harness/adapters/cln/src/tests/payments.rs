@@ -243,14 +243,10 @@ fn a_payment_under_way_has_a_handle_and_is_found_again_after_a_restart() {
     result(&adapter, "node.stop", json!({"how": "kill"}));
     // The stand-in's socket outlives its program; what holds there is let go.
     std::fs::write(stand_in.data_dir().join("end"), "").unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while stand_in.data_dir().join("end").exists() && std::time::Instant::now() < deadline {
-        // The thread of the payment notices the end of its call before the file goes.
-        if stand_in.asked("keysend").len() == 1 && resumable(&adapter) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    // The thread of the payment notices the end of its call.
+    eventually("a payment that can be taken up", || {
+        stand_in.asked("keysend").len() == 1 && resumable(&adapter)
+    });
     std::fs::remove_file(stand_in.data_dir().join("end")).unwrap();
     over.store(true, Ordering::Relaxed);
     result(&adapter, "node.start", start(&stand_in));

@@ -148,15 +148,10 @@ impl Config {
         let data_dir = PathBuf::from(params.str("data_dir")?);
         let seed = params.maybe("seed", Params::array::<32>)?;
         let chain = Source::read(Params::new(params.need("chain")?))?;
-        let listen = match params.maybe("listen", Params::str)? {
+        let listen = match params.maybe("listen", Params::loopback)? {
             None => None,
-            Some(text) => {
-                let address: SocketAddr = text.parse().map_err(|_| {
-                    OpError::invalid(format!("param listen is {text}, not address:port"))
-                })?;
-                if !address.ip().is_loopback() {
-                    return Err(OpError::rejected(format!("listen {text} is not loopback")).into());
-                }
+            Some(_) => {
+                let text = params.str("listen")?;
                 Some((text.to_owned(), socket("listen", text)?))
             }
         };

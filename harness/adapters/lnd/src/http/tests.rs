@@ -2,27 +2,12 @@
 //! as an authority.
 
 use super::*;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use crate::standin::Identity;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread::JoinHandle;
-
-struct Identity {
-    certificate: CertificateDer<'static>,
-    key: Vec<u8>,
-}
-
-fn identity() -> Identity {
-    let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    Identity {
-        certificate: params.self_signed(&key).unwrap().der().clone(),
-        key: key.serialize_der(),
-    }
-}
 
 /// Serves connections, one request each, with these pieces as the answer to each, and hands back
 /// what was asked.
@@ -30,19 +15,9 @@ fn serve(
     identity: &Identity,
     answers: Vec<Vec<&'static [u8]>>,
 ) -> (SocketAddr, JoinHandle<Vec<String>>) {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![identity.certificate.clone()],
-            PrivateKeyDer::try_from(identity.key.clone()).unwrap(),
-        )
-        .unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let config = Arc::new(config);
+    let config = identity.config();
     let thread = std::thread::spawn(move || {
         let mut asked = Vec::new();
         for pieces in answers {
@@ -85,7 +60,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_pinned_certificate_is_trusted_though_it_is_an_authority() {
-    let node = identity();
+    let node = Identity::new();
     let (address, server) = serve(
         &node,
         vec![vec![
@@ -106,7 +81,7 @@ fn the_pinned_certificate_is_trusted_though_it_is_an_authority() {
 
 #[test]
 fn another_certificate_is_refused_before_anything_is_asked() {
-    let (node, other) = (identity(), identity());
+    let (node, other) = (Identity::new(), Identity::new());
     let (address, server) = serve(
         &node,
         vec![vec![b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]],
@@ -124,11 +99,9 @@ fn another_certificate_is_refused_before_anything_is_asked() {
 
 #[test]
 fn a_server_with_the_certificate_and_without_its_key_is_refused() {
-    let node = identity();
-    let thief = Identity {
-        certificate: node.certificate.clone(),
-        key: identity().key,
-    };
+    let node = Identity::new();
+    let mut thief = Identity::new();
+    thief.certificate = node.certificate.clone();
     let config =
         ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -178,7 +151,7 @@ impl rustls::server::ResolvesServerCert for Thief {
 
 #[test]
 fn what_lnd_refuses_is_told_in_its_words_and_by_its_code() {
-    let node = identity();
+    let node = Identity::new();
     let (address, server) = serve(
         &node,
         vec![vec![
@@ -198,7 +171,7 @@ fn what_lnd_refuses_is_told_in_its_words_and_by_its_code() {
 
 #[test]
 fn a_stream_is_read_in_whatever_pieces_it_comes() {
-    let node = identity();
+    let node = Identity::new();
     let (address, server) = serve(
         &node,
         vec![vec![
@@ -222,7 +195,7 @@ fn a_stream_is_read_in_whatever_pieces_it_comes() {
 
 #[test]
 fn a_refused_stream_and_one_that_breaks_off_are_told_apart() {
-    let node = identity();
+    let node = Identity::new();
     let (address, server) = serve(
         &node,
         vec![
@@ -242,7 +215,7 @@ fn a_refused_stream_and_one_that_breaks_off_are_told_apart() {
 
 #[test]
 fn a_silent_server_is_given_up_on_and_closing_ends_a_stream() {
-    let node = identity();
+    let node = Identity::new();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let client = Client::new(address, node.certificate.clone(), b"").unwrap();

@@ -5,19 +5,18 @@ use crate::http::CallError;
 use crate::lnd::CALL;
 use crate::node::Running;
 use crate::{read, watch};
-use lnconform_adapter_process::{LOOK_EVERY, OpenChannel, deadline, key, loopback};
+use lnconform_adapter_process::{OpenChannel, deadline, key};
 use lnconform_protocol::OpError;
 use lnconform_protocol::outcome::{Fail, Outcome};
 use lnconform_protocol::params::{Params, ResultObject, hex_bytes};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::Instant;
 
 pub(super) fn connect(params: Params<'_>, node: Node<'_>) -> Outcome {
     let peer = key(params, "node_id")?;
-    let address = loopback("address", params.str("address")?)?;
+    let address = params.loopback("address")?;
     let persist = params.maybe("persist", Params::bool)?.unwrap_or(false);
     let deadline = deadline(params, 10_000)?;
     let running = node()?;
@@ -34,22 +33,23 @@ fn connect_to(
 ) -> Result<(), Fail> {
     let address = json!({"pubkey": peer, "host": address.to_string()});
     let body = json!({"addr": address, "perm": persist, "timeout": "10"});
-    loop {
-        let refused = match running.client.post("/v1/peers", &body, CALL) {
-            Ok(_) => break,
-            Err(e) if e.says("already connected") => break,
-            Err(e) => e,
-        };
-        // It says so while it starts, and while the other end has not noticed the end of an
-        // earlier connection.
-        let later = refused.says("server is still in the process of starting")
-            || refused.says("EOF")
-            || refused.says("connection reset");
-        if !later || Instant::now() >= deadline || running.over() {
-            return Err(refused.into());
+    let what = format!("lnd does not connect to {peer}");
+    until(running, deadline, &what, || {
+        match running.client.post("/v1/peers", &body, CALL) {
+            Ok(_) => Ok(Ok(())),
+            Err(e) if e.says("already connected") => Ok(Ok(())),
+            // It says so while it starts, and while the other end has not noticed the end of an
+            // earlier connection.
+            Err(e)
+                if e.says("server is still in the process of starting")
+                    || e.says("EOF")
+                    || e.says("connection reset") =>
+            {
+                Ok(Err(e.to_string()))
+            }
+            Err(e) => Err(e),
         }
-        thread::sleep(LOOK_EVERY);
-    }
+    })?;
     let what = format!("{peer} is not connected");
     until(running, deadline, &what, || {
         let list = running.client.get("/v1/peers", CALL)?;
